@@ -39,7 +39,7 @@ def say(kind: str, message: str) -> int:
     """
     lines = _wrap_message(kind, message)
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    # A message that cannot be printed changes neither the result nor the exit code.
+    # A message that cannot be printed affects neither the result nor the exit code.
     with suppress(OSError, ValueError):
         for line in lines:
             click.echo(line.encode(encoding, "replace").decode(encoding), err=True)
@@ -56,14 +56,14 @@ def _wrap_message(kind: str, message: str) -> list[str]:
 
 
 class Notice(NamedTuple):
-    """Something to say on stderr: ``kind`` is a key of URGENCY."""
+    """A message on stderr: ``kind`` is a key of URGENCY."""
 
     kind: str
     text: str
 
 
 URGENCY = ("warning", "advice", "note")
-"""The kinds of messages, those first that change what the figures mean."""
+"""The kinds of messages; those that change what the figures mean come first."""
 MOST_MESSAGES = 2
 
 
@@ -86,24 +86,24 @@ def say_first(messages: Iterable[Notice], *, shows_all: bool, rows: int | None =
 
 
 def assumed_text(dims: Iterable[BoundDim]) -> str:
-    """The dims that were assumed, each with what changes it: ``batch = 1 (--dim batch=8)``; "" if none was."""
+    """The dims that were assumed, each with the option that sets it: ``batch = 1 (--dim batch=8)``; "" if none was."""
     texts = (f"{dim.name} = {dim.value} ({dim.option})" for dim in dims if dim.source == "assumed")
     return ", ".join(dict.fromkeys(texts))
 
 
 def caveat_messages(report: CostReport) -> list[Notice]:
-    """What keeps the numbers of a report from being exact."""
+    """Why the numbers of a report are not exact."""
     return [Notice("note" if caveat.kind == "note" else "warning", caveat.text) for caveat in report.caveats]
 
 
 def merge_advice(labeled: Iterable[tuple[str, Advice]]) -> list[tuple[str, str]]:
-    """Each kind of advice once: the labels of all that have it, and the text of the first."""
+    """Each kind of advice once: the labels of all models with it, and the text of the first."""
     by_kind = group_by(labeled, lambda pair: pair[1].kind)
     return [(", ".join(label for label, _ in pairs), pairs[0][1].text) for pairs in by_kind.values()]
 
 
 def note(message: str) -> None:
-    """Say something worth knowing that changes no figure."""
+    """Print a note that changes no figure."""
     say("note", message)
 
 
@@ -112,7 +112,7 @@ def exit_code(command: Callable[[], object]) -> int:
     try:
         result = command()
     except SystemExit as end:
-        # click ends like this when the reader has closed the pipe (onnxcost --help | head): that is no failure.
+        # click exits like this when the reader has closed the pipe (onnxcost --help | head): that is not a failure.
         if end.code != CLICK_PIPE_BROKEN:
             raise
         return 0
@@ -134,13 +134,13 @@ def exit_code(command: Callable[[], object]) -> int:
             return _bug(error)
     else:
         return result if isinstance(result, int) else 0
-    # Here the exception is gone, and with it what its frames kept: without memory not even a line could be printed.
+    # The exception is gone now, and with it the objects of its frames: without memory, not even a line could be printed.
     say("error", refused)
     return BAD_INPUT
 
 
 def _usage_text(usage: click.UsageError) -> str:
-    """What is wrong, and which option or choice was probably meant."""
+    """What is wrong, and the option or choice that was probably meant."""
     text = usage.format_message().strip().removesuffix(".")
     if isinstance(usage, click.NoSuchOption):
         options = usage.ctx.command.params if usage.ctx else ()
@@ -155,7 +155,7 @@ def _usage_text(usage: click.UsageError) -> str:
 
 @contextmanager
 def refusals_of_measuring() -> Iterator[None]:
-    """Raises MeasurementError for what the system refuses inside, so that what was counted is still printed."""
+    """Raises MeasurementError if the system refuses something in the block, so that the counts are still printed."""
     try:
         yield
     except OnnxCostError:
@@ -167,9 +167,9 @@ def refusals_of_measuring() -> Iterator[None]:
 
 
 class End:
-    """Why something ended early, and the exit code for that; "" and 0 if it did not. With results, there is a code alone.
+    """Why something ended early, and the exit code for that; "" and 0 if it did not. With results, there is only a code.
 
-    ``rows`` is the number of lines on stderr that say so.
+    ``rows`` is the number of lines about it on stderr.
     """
 
     reason = ""
@@ -177,12 +177,12 @@ class End:
     rows = 0
 
     def stop_if(self, interrupted: bool) -> None:
-        """Ends with the results so far, if Ctrl-C asked for that."""
+        """Stop with the results so far if Ctrl-C was pressed."""
         self.code = INTERRUPTED if interrupted else 0
 
 
 def start_child() -> None:
-    """Start the process that will run the model: it loads its libraries meanwhile, and ends with the command."""
+    """Start the process that will run the model: it loads its libraries in the meantime, and ends with the command."""
     from onnxcost.runtime.supervisor import start_early
 
     click.get_current_context().with_resource(start_early())
@@ -190,9 +190,10 @@ def start_child() -> None:
 
 @contextmanager
 def catch_failure(what: str) -> Iterator[End]:
-    """Catch a model that cannot be run, a refusal of the system, and Ctrl-C: the command continues, and a line says why.
+    """Catch a model that cannot be run, a refusal by the system, and Ctrl-C: the command continues after a line with the
+    reason.
 
-    The first Ctrl-C makes a run end with the samples that it has; the second ends it without.
+    The first Ctrl-C ends a run with the samples so far; the second ends it without them.
     """
     end = End()
     try:
@@ -213,7 +214,7 @@ def _shows_tracebacks() -> bool:
 
 
 def _bug(error: Exception) -> int:
-    """The line for an unexpected error, or its traceback if that was asked for."""
+    """The line for an unexpected error, or its traceback if requested."""
     if _shows_tracebacks():
         raise error
     trace = error.__traceback__
@@ -226,7 +227,7 @@ def _bug(error: Exception) -> int:
 
 
 class CommandEntry(NamedTuple):
-    """A command of the group: where it lives, and the line of it in ``onnxcost --help``, printed without importing it."""
+    """A command of the group: its module, and its line in ``onnxcost --help``, which is printed without importing it."""
 
     module: str
     summary: str
@@ -250,12 +251,12 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "schema": CommandEntry("onnxcost.cli.schema", "Print the JSON Schema of the JSON output."),
     "fleet": CommandEntry("onnxcost.cli.fleet", "Check and set up boards for measuring over SSH."),
 }
-"""A module here has its command under the module's last name."""
+"""The name of a command in its module is the last part of the module's name."""
 
 DEFAULT = "estimate"
 WITHOUT_MODEL = ("formulas", "devices", "fleet", "schema")
 NUMPY_BYTES = 112 * 2**20
-"""The address space that onnx and numpy want when they are loaded."""
+"""The address space that onnx and numpy need to be loaded."""
 OWN_OPTIONS = ("-h", "--help", "--version")
 
 HELP = """Show what an ONNX model costs to run: MACs, FLOPs, parameters, bytes and memory, node by node, from the graph alone;
@@ -289,7 +290,7 @@ Run 'onnxcost --help' for all commands."""
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is called, and passes what is no command to the default command."""
+    """A group that imports a command when it is called, and passes anything else to the default command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the table."""
@@ -323,7 +324,7 @@ class LazyGroup(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; click leaves out of some errors in its options whose they are."""
+        """Run the command; some of click's errors lack the context of the command."""
         try:
             return super().invoke(ctx)
         except click.UsageError as usage:
@@ -332,7 +333,7 @@ class LazyGroup(click.Group):
             raise
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-        """What may come first: commands, and what the default command takes."""
+        """The completions of the first word: commands, and those of the default command."""
         from click.shell_completion import CompletionItem
 
         default = self.get_command(ctx, DEFAULT)

@@ -1,4 +1,4 @@
-"""``--on``: the command runs on other machines, over SSH, in place of this one."""
+"""``--on``: the command runs on other machines over SSH instead of on this one."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ HOSTS_FILE = "hosts.toml"
 STAYS = (
     "boards_text", "hosts", "sends_weights", "model", "models", "others", "format_", "output", "quiet", "all_warnings",
 )  # fmt: skip
-"""Parameters that are not for the boards: where the command runs, what it is about, and how the result is shown."""
+"""Parameters that are not sent to the boards: where the command runs, its model, and how the result is shown."""
 VIEWS = ("by", "top", "sort", "pareto", "explain")
-"""Parameters that say how the result of one machine is shown."""
+"""Parameters for how the result of one machine is shown."""
 PATHS = {"formulas": "", "inputs": "", "values": ".npy", "files": ""}
-"""Parameters whose values are, or end in, the path of a file, and the suffix without which they are none."""
+"""Parameters whose values are or end with the path of a file, and the suffix that such a path must have."""
 
 
 class Boards(NamedTuple):
@@ -48,7 +48,7 @@ class Boards(NamedTuple):
     folder: Path | None = None
 
     def job(self, words: Sequence[str], models: Sequence[tuple[ModelSource, str]], **how: Any) -> BoardJob:
-        """The command ``words`` with the options of this command line; ``models`` are sources and what they are called."""
+        """The command ``words`` with the options of this command line; ``models`` are sources and their names."""
         from onnxcost.fleet.jobs import MODEL, BoardJob, pack_model
 
         files: list[JobFile] = []
@@ -78,13 +78,13 @@ class Boards(NamedTuple):
             return run_job(command, self.hosts, job, lambda result: show_progress(result.name))
 
     def run_model(self, command: str, spec: ModelSpec, report: CostReport, out: Output) -> int:
-        """Run a command with one model on all boards, and deliver what comes back; returns the exit code."""
+        """Run a command with one model on all boards, and deliver the results; returns the exit code."""
         assert spec.source is not None  # the command line has a model
         name = spec.source if isinstance(spec.source, str) else "model"
         return self.run_command(command, self.job([command, "--warnings"], [(spec.source, name)]), out, report)
 
     def run_command(self, command: str, job: BoardJob | None, out: Output, report: CostReport | None = None) -> int:
-        """Run a job on all boards, and deliver what comes back, below the header of a report; returns the exit code."""
+        """Run a job on all boards, and deliver the results below the header of a report; returns the exit code."""
         if out.format not in FORMATS:
             raise InputError(f"results from boards cannot be written as {out.format}: use {', '.join(FORMATS)}")
         return self.deliver(self.run(command, job), out, report)
@@ -111,7 +111,7 @@ class Boards(NamedTuple):
         return self.end(run, out)
 
     def end(self, run: FleetRun, out: Output) -> int:
-        """Say what the boards said, and which have no result; returns the exit code."""
+        """Print the messages of the boards, and which have no result; returns the exit code."""
         said = group_by(((each, board.name) for board in run.boards for each in board.messages), lambda pair: pair[0])
         texts = [(each.kind, f"{', '.join(name for _, name in pairs)}: {each.text}") for each, pairs in said.items()]
         for kind, text in texts:
@@ -165,7 +165,7 @@ def board_options(command: Command) -> Command:
 
 
 def find_hosts(text: str, path: str | None) -> list[Host]:
-    """The hosts that the text names, by the file, or by the user's own if there is one."""
+    """The hosts that the text names, from the file, or from the user's own hosts file if there is one."""
     from onnxcost.fleet.hosts import load_hosts, select_hosts
 
     own = Path(click.get_app_dir("onnxcost"), HOSTS_FILE)
@@ -174,7 +174,7 @@ def find_hosts(text: str, path: str | None) -> list[Host]:
 
 
 def _take_folder(given: dict[str, Any]) -> Path | None:
-    """The folder that ``-o`` names, which is made and taken out of the options; None if it names a file."""
+    """The folder that ``-o`` names, which is created and removed from the options; None if it names a file."""
     output = given.get("output")
     if not output or not (output.endswith(("/", os.sep)) or Path(output).is_dir()):
         return None

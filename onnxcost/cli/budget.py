@@ -170,7 +170,7 @@ def budget_sweep(
     out: Output,
     **limits: Any,
 ) -> int:
-    """``onnxcost budget`` of several sizes: each is checked on the devices that are named, or on the best of the catalog."""
+    """``onnxcost budget`` of several sizes: each is checked on the named devices, or on the best of the catalog."""
     from onnxcost.hardware.budget import parse_anchors, predictors
     from onnxcost.hardware.limits import limits_of
     from onnxcost.symbolic.sweep import count_sweep
@@ -252,7 +252,7 @@ def budget(
 
 
 def _parse_prices(texts: Sequence[str]) -> dict[str, float]:
-    """Dollars an hour by device; raises InputError for another text."""
+    """Dollars per hour by device; raises InputError for anything else."""
     from onnxcost.hardware.device import DOLLARS_PER_HOUR, parse_figure
 
     prices = {}

@@ -1,4 +1,4 @@
-"""``onnxcost compare A B …``: models beside each other, why they differ, and limits on growth."""
+"""``onnxcost compare A B …``: several models, why they differ, and limits on growth."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def compare(
     from onnxcost.comparison.candidates import check_directions, find_metric
     from onnxcost.comparison.differences import Differences
 
-    # Before the models run: what was counted is printed even where these take all memory that there is.
+    # Before the models run: the counts are printed even if the models take all memory.
     from onnxcost.render import comparison as formats
 
     gate = [
@@ -274,7 +274,7 @@ def compare(
 
 
 def _compare_on(boards: Boards, sources: Sequence[LabeledSource], out: Output, *, checks: bool, no_run: bool) -> int:
-    """Compare the models on all boards, and deliver what comes back; returns the exit code."""
+    """Compare the models on all boards, and deliver the results; returns the exit code."""
     if no_run:
         raise InputError("--on and --no-run cannot be used together")
     if checks and not boards.sends_weights:

@@ -23,9 +23,9 @@ from click.shell_completion import (
 from onnxcost.errors import REFUSALS, OnnxCostError
 
 MOST_NAMES = 200
-Completer = Callable[[click.Context, str], "Iterable[CompletionItem[str]]"]  # click 8.2 cannot be asked for its type
+Completer = Callable[[click.Context, str], "Iterable[CompletionItem[str]]"]  # click 8.2 has no public name for its type
 
-# What ends in "/" or "=" is to be continued, so no space follows it. Bash handles folders itself.
+# A word that ends with "/" or "=" is incomplete, so no space follows it. Bash handles folders itself.
 BASH = """\
 %(complete_func)s() {
     local IFS=$'\\n' type value
@@ -69,14 +69,14 @@ complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
 
 
 class BashWords(BashComplete):
-    """Bash splits words at each ``=``: here they are joined, and only what is behind the last one is returned."""
+    """Bash splits words at each ``=``: here they are joined, and only the part after the last one is returned."""
 
     source_template = BASH
     before = ""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the cursor and the one that it is in."""
-        # Each is on a line of its own, as the script joins them.
+        """The words before the cursor, and the word at the cursor."""
+        # each on its own line, as the script passes them
         words = os.environ["COMP_WORDS"].split("\n")[: int(os.environ["COMP_CWORD"]) + 1]
         joined: list[str] = []
         for at, word in enumerate(words):
@@ -90,7 +90,7 @@ class BashWords(BashComplete):
         return args[1:], incomplete
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
-        """What goes in the place of the word that bash sees."""
+        """The replacement for the word that bash sees."""
         return f"{item.type},{item.value.removeprefix(self.before).rstrip('/')}"
 
 
@@ -111,7 +111,7 @@ class FishWords(FishComplete):
 
 
 def register() -> None:
-    """Let click complete with these, in place of its own, which show either files or other words."""
+    """Let click complete with these instead of its own classes, which show either files or other words."""
     for shell in (BashWords, ZshWords, FishWords):
         add_completion_class(shell)
 
@@ -123,12 +123,12 @@ def equip(command: click.Command) -> None:
             continue
         for name in (*param.opts, param.name):
             if completer := COMPLETERS.get(name or ""):
-                # Click's own method, of this parameter alone.
+                # Click's own method, only for this parameter.
                 setattr(param, "shell_complete", partial(_complete, completer))  # noqa: B010
 
 
 def _complete(completer: Completer, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-    """What completes the word; nothing if that fails: a message would be written into the line that is typed."""
+    """The completions of the word; none if that fails: a message would appear in the command line."""
     found: list[CompletionItem[str]] = []
     with suppress(OnnxCostError, *REFUSALS):
         found += (item for item in completer(ctx, incomplete) if item.value.isprintable() and item.value.startswith(incomplete))
@@ -153,7 +153,7 @@ def complete_files(*suffixes: str) -> Completer:
 
 
 def complete_names(name: str) -> Completer:
-    """Names in the model on the line (``inputs``, ``dims``, ``loops``), each to be followed by ``=``."""
+    """Names in the model on the command line (``inputs``, ``dims``, ``loops``), each followed by ``=``."""
 
     def complete(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
         path = ctx.params.get("model") or ctx.params.get("models") or ctx.params.get("paths") or ctx.args
@@ -175,7 +175,7 @@ def _names_in(model: str, kind: str) -> list[str]:
 
 
 def complete_input_file(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    """An input of the model, and behind its ``=`` a file; an .npz file of all inputs."""
+    """An input of the model, and after its ``=`` a file; or an .npz file of all inputs."""
     name, equals, path = incomplete.rpartition("=")
     if not equals:
         yield from complete_names("inputs")(ctx, incomplete)
@@ -184,7 +184,7 @@ def complete_input_file(ctx: click.Context, incomplete: str) -> Iterator[Complet
 
 
 def complete_from(module: str, table: str, about: str = "") -> Completer:
-    """The names in a table of a module, or in what a function there returns, each with an attribute of its value as help."""
+    """The names in a table of a module, or in the result of a function there, each with an attribute of its value as help."""
 
     def complete(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
         found = getattr(import_module(f"onnxcost.{module}"), table)
@@ -195,7 +195,7 @@ def complete_from(module: str, table: str, about: str = "") -> Completer:
 
 
 def complete_words(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:
-    """What ``onnxcost devices`` takes: its other command, and devices."""
+    """The words of ``onnxcost devices``: its other command, and devices."""
     if not ctx.params.get("words"):
         yield CompletionItem("calibrate", help="Measure this machine")
     yield from complete_devices(ctx, incomplete)
@@ -230,4 +230,4 @@ COMPLETERS: Mapping[str, Completer] = {
     "--sort": complete_metrics,
     "--pareto": complete_metrics,
 }
-"""What completes an argument, by its name, or the value of an option."""
+"""The completers by the names of arguments and options."""

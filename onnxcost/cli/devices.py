@@ -38,7 +38,7 @@ Examples:
   onnxcost devices calibrate --on pi5,orin -o boards/
 """
 NOISY = 1.1
-"""From this ratio on, the machine was too busy for its times to be trusted."""
+"""From this ratio on, the machine was too busy for reliable times."""
 
 
 @click.command("calibrate", help=CALIBRATE_HELP)
@@ -50,10 +50,10 @@ NOISY = 1.1
     "--threads", multiple=True, type=Whole(1, AT_ONCE), metavar="N", help="Use only this number of threads; repeatable."
 )
 def calibrate(output: str | None, name: str, provider: str, threads: tuple[int, ...], boards: Boards | None) -> int:
-    """Parse, call, write. After Ctrl-C, the file has what was timed until then."""
+    """Parse, call, write. After Ctrl-C, the file has the times so far."""
     if boards is not None:
         return _calibrate_on(boards, output, name)
-    assert output is not None  # click requires it; only boards take a folder out of it
+    assert output is not None  # click requires it; with boards, it may be a folder
     from onnxcost.hardware.calibration.model import dumps
     from onnxcost.measurement import Settings
     from onnxcost.runtime.calibrate import BOTH

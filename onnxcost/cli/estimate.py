@@ -1,4 +1,4 @@
-"""``onnxcost estimate MODEL``: the static cost of a model, and what it takes to run it."""
+"""``onnxcost estimate MODEL``: the static cost of a model, and its time and memory in a run."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Examples:
   curl -s https://example.org/model.onnx | onnxcost - --format csv
 """
 ROWS = 24
-"""Rows of a terminal: what the command prints without options fits on it, with the prompt below."""
+"""Rows of a terminal: the default output fits on it, together with the prompt."""
 DEFAULT_TOP = 10
 DEFAULT_DEPTH = 2
 TABLES = ("operator", "node", "module")
@@ -99,7 +99,7 @@ def estimate(
     no_run: bool,
     trace: bool,
 ) -> int:
-    """Parse, call, render. An interrupt decides the exit code before a check that fails, that before a failed measurement."""
+    """Parse, call, render. The exit code is that of an interrupt, else of a failed check, else of a failed measurement."""
     view = _view(out.format, convention, by, top, all_nodes, depth, sort)
     is_brief = not (verbose or by or all_nodes or depth or sort) and top is None
     if trace or not (no_run or out.format == "csv"):
@@ -136,7 +136,7 @@ def estimate(
 
 
 def _measure(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, report: CostReport) -> Outcome:
-    """What a run of the model gave; a large model at a URL is not fetched for it."""
+    """The results of a run of the model; a large model at a URL is not downloaded for it."""
     if is_remote(spec.source):
         try:
             fetch(spec.source, SMALL)
@@ -148,7 +148,7 @@ def _measure(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measurin
 def _view(
     format_: str, convention: str, by: str | None, top: int | None, all_nodes: bool, depth: int | None, sort: str | None
 ) -> View:
-    """What to show. A CSV file is for other programs: it has all nodes, in execution order, unless told otherwise."""
+    """What to show. A CSV file is for other programs: by default, it has all nodes in execution order."""
     if all_nodes and top is not None:
         raise InputError("--nodes and --top cannot be used together")
     if depth and by not in (None, "module"):

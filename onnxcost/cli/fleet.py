@@ -1,4 +1,4 @@
-"""``onnxcost fleet``: what boards have, the wheels for one without a network, and the side of the board."""
+"""``onnxcost fleet``: descriptions of boards, wheels for boards without a network, and the program on a board."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def bundle(folder: str, platforms: tuple[str, ...], python: str | None) -> None:
 
 @fleet.command(hidden=True)
 def board() -> int:
-    """Take one job from standard input: what ssh starts on a board."""
+    """Run one job from standard input: the command that ssh starts on a board."""
     from onnxcost.cli.app import run
     from onnxcost.fleet.board import serve
 

@@ -1,4 +1,4 @@
-"""``--run`` of ``onnxcost llm``: the decoder's prompt and tokens, measured beside what was counted and predicted."""
+"""``--run`` of ``onnxcost llm``: the decoder's prompt and tokens, measured and compared with the counts and predictions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RunAsked(NamedTuple):
 
 
 def run_options(command: Command) -> Command:
-    """Add ``--run`` and its options; the command gets them as ``asked``, None if it is not to run."""
+    """Add ``--run`` and its options; the command gets them as ``asked``, None without ``--run``."""
 
     def with_run(*, is_run: bool, tokens: int | None, measuring: Measuring, **given: Any) -> Any:
         if tokens is not None and not is_run:
@@ -56,7 +56,7 @@ def run_options(command: Command) -> Command:
 
 
 class RunOutcome(NamedTuple):
-    """What was measured, and ``speeds``, what was predicted for each of its contexts.
+    """The measurement, and ``speeds``, the predictions for each of its contexts.
 
     ``reason`` says why it is incomplete; ``code`` is the exit code of the command.
     """
@@ -98,7 +98,7 @@ class RunOutcome(NamedTuple):
 def run_model(
     found: LanguageCost, spec: ModelSpec, asked: RunAsked, predictors: Sequence[Predictor], formulas: FormulaTable | None
 ) -> RunOutcome:
-    """Run the decoder with a progress bar on stderr: the prompt, and tokens behind it and at the context that was counted.
+    """Run the decoder with a progress bar on stderr: the prompt, and tokens after it and at the context that was counted.
 
     The reason for a failure is one line there; what was measured before it is kept.
     """

@@ -1,4 +1,4 @@
-"""``onnxcost llm MODEL``: what a language model costs: prefill, decode, cache, tokens per second."""
+"""``onnxcost llm MODEL``: the cost of a language model: prefill, decode, cache, tokens per second."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _document(found: LanguageCost, page: Callable[[], Mapping[str, Any]]) -> Doc
 
 
 def _with_run(document: Document, outcome: RunOutcome) -> Document:
-    """The document with what was measured; its CSV has that alone, a line for each context."""
+    """The document with the measurement; its CSV has only that, a line for each context."""
     from onnxcost.render.generation import run_csv
 
     run = outcome.run

@@ -1,4 +1,4 @@
-"""``onnxcost measure MODEL``: latency, throughput and memory of a model on this machine; what the run of a model gave."""
+"""``onnxcost measure MODEL``: latency, throughput and memory of a model on this machine; the outcome of a run."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Outcome(NamedTuple):
         return "".join(f"\n{section}" for section in sections)
 
     def document(self, report: CostReport) -> Document:
-        """The measurement alone in every format, below the model's inputs and outputs."""
+        """Only the measurement, in every format, below the model's inputs and outputs."""
         from onnxcost.render.formats import header_markdown
         from onnxcost.render.measurement import batches_csv, samples_csv
         from onnxcost.report import measurements_to_dict
@@ -93,7 +93,7 @@ class Outcome(NamedTuple):
         )
 
     def advice(self) -> list[Notice]:
-        """What makes the figures less trustworthy: each kind of it once, of several batch sizes in the words of the first."""
+        """The advice on the figures: each kind once, with the text of the first batch size that has it."""
         found = merge_advice((str(measurement.batch), each) for measurement in self.measurements for each in measurement.advice)
         advice = [Notice("advice", f"batch {batches}: {text}" if self.is_series else text) for batches, text in found]
         return [*([Notice("warning", self.warning)] if self.warning else []), *advice]
@@ -143,7 +143,7 @@ def measure_model(spec: ModelSpec, formulas: FormulaTable | None, measuring: Mea
 
 
 def _batches_that_run(report: CostReport, asked: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
-    """The batch sizes that were asked for, and ""; of a model whose batch is fixed that one, and a sentence that says so."""
+    """The requested batch sizes, and ""; for a model with a fixed batch, that batch and a sentence that says so."""
     from onnxcost.analysis.batch import batch_dim, batch_of
 
     if not asked or batch_dim(report.graph) is not None:

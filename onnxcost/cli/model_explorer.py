@@ -1,4 +1,4 @@
-"""A node data provider for Google's Model Explorer, which counts the model that is open there.
+"""A node data provider for Google's Model Explorer that counts the open model.
 
 model-explorer model.onnx --extensions=onnxcost.cli.model_explorer
 """
@@ -35,11 +35,11 @@ class CostProvider(NodeDataProvider):  # type: ignore[misc]
     )
 
     def get_config_editors(self, provider_id: str) -> Any:
-        """There is nothing to choose."""
+        """There are no settings."""
         return GetConfigEditorsResult(configEditors=[])
 
     def run(self, provider_id: str, model_path: str, graph_id: str, config_values: dict[str, Any], graph: Any = None) -> Any:
-        """Node data for MACs and for FLOPs; an error of a line for what cannot be counted."""
+        """Node data for MACs and for FLOPs; an error of one line for a model that cannot be counted."""
         try:
             report, calls = estimate(model_path), function_calls(model_path)
         except OnnxCostError as error:

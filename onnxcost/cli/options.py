@@ -1,4 +1,4 @@
-"""Options that several commands share: the model and its inputs, and how it is run; and the parsing of their texts."""
+"""Options that several commands share: the model, its inputs, and how it is run; and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MANY = "'onnxcost scan' (one row each) or 'onnxcost compare'"
 SHAPE, DIM, VALUE, TRIPS = "INPUT=1x3x224x224", "SYMBOL=8", "INPUT=16000", "LOOP=100"
 
 DOWNLOADS = "onnxcost.download"
-"""The key of a command's context that says whether models at URLs are fetched whole."""
+"""The key of a command's context that says whether models at URLs are downloaded."""
 
 
 def _note_download(context: click.Context, _: click.Parameter, is_given: bool) -> None:
@@ -93,7 +93,7 @@ def model_options(command: Command) -> Command:
         if model is None:
             raise click.MissingParameter(param_hint="'MODEL'", param_type="argument")
         given_shapes = given["shapes"]
-        # A mistyped command is read as a model: that it is none is said first.
+        # A mistyped command is taken for a model: report first that it is not one.
         spec = take_spec(given, read_source(model))
         if others:
             if given_shapes and re.search(r"=[0-9]+([x×,*][0-9]+)+$", others[0]):
@@ -116,8 +116,8 @@ def common_options(command: Command) -> Command:
 
 
 def take_spec(given: dict[str, Any], source: ModelSource | None) -> ModelSpec:
-    """A spec from the options in ``given``, which are removed from it. Raises InputError for what cannot be parsed, for several
-    sizes, and for a shape without a name that fits no input of the source, or several.
+    """A spec from the options in ``given``, which are removed from it. Raises InputError for invalid values, for several sizes,
+    and for a shape without a name that fits no input or several.
     """
     if several := find_several(given):
         takes = "only 'onnxcost estimate', 'measure' and 'budget' accept them, for one MODEL"
@@ -144,7 +144,7 @@ def with_options(options: Iterable[Decorator], command: Command) -> Command:
 
 
 def refuse_others(taken: Iterable[str], beside: str) -> None:
-    """Raises InputError for a parameter of the command that was given and is not one of ``taken``, which ``beside`` allows."""
+    """Raises InputError if a parameter was given that is not one of ``taken``, the ones that ``beside`` allows."""
     context = click.get_current_context()
     for param in context.command.params:
         name = param.name or ""
@@ -156,7 +156,7 @@ def refuse_others(taken: Iterable[str], beside: str) -> None:
 
 
 def load_formulas(path: str | None) -> FormulaTable | None:
-    """The formulas of the file and all others; None without a file."""
+    """The formulas of the file, and all others; None without a file."""
     if not path:
         return None
     from onnxcost.formulas import FORMULAS, load_file, load_installed
@@ -165,14 +165,14 @@ def load_formulas(path: str | None) -> FormulaTable | None:
 
 
 def read_source(model: str) -> str | bytes | BinaryIO:
-    """The model's path; for a pipe its bytes, as it can be read only once; for a file on standard input that file.
+    """The model's path; for a pipe its bytes, because it can be read only once; for a file on standard input that file.
 
     Raises InputError for a model that does not exist.
     """
     if model == "-" and (sys.stdin is None or sys.stdin.isatty()):
         raise InputError("standard input is closed or a terminal: pipe a model into 'onnxcost -'")
     if model == "-" or is_pipe(model):
-        from onnxcost.frontend.byte_source import position_of, read_stream  # with all that reads models
+        from onnxcost.frontend.byte_source import position_of, read_stream  # which imports everything that reads models
 
         if model == "-" and position_of(sys.stdin.buffer) is not None:
             return sys.stdin.buffer
@@ -183,7 +183,7 @@ def read_source(model: str) -> str | bytes | BinaryIO:
 
 
 def fetch(model: str, most: int | None = None) -> Path:
-    """The file of a model at a URL, fetched with a progress bar on stderr. Raises InputError, too for more bytes than most."""
+    """The file of a model at a URL, downloaded with a progress bar on stderr. Raises InputError, also for too many bytes."""
     from onnxcost.remote.downloads import download
     from onnxcost.render.layout import progress_on
     from onnxcost.runtime.protocol import Progress
@@ -214,7 +214,7 @@ class Whole(click.IntRange):
         return super().convert(value, param, ctx)
 
     def _describe_range(self) -> str:
-        """Nothing: ``--help`` would print 0<=x<=9223372036854775807."""
+        """Empty: ``--help`` would print 0<=x<=9223372036854775807."""
         return ""
 
 
@@ -249,7 +249,7 @@ AT_ONCE = 4096
 
 
 def parse_pairs(option: str, example: str, given: Iterable[str], parse: Callable[[str], T]) -> dict[str, T]:
-    """``NAME=TEXT`` arguments by name. Raises InputError for one that is no pair, cannot be parsed, or repeats a name."""
+    """``NAME=TEXT`` arguments by name. Raises InputError for one that is not a pair, cannot be parsed, or repeats a name."""
     found: dict[str, T] = {}
     for argument in given:
         name, equals, text = argument.rpartition("=")
@@ -311,7 +311,7 @@ def _number(text: str) -> bool | int | float:
 
 
 def check_path(path: str, commands: Iterable[str]) -> str:
-    """The path, if it exists, even as a broken link, or is a URL; with --download its model is fetched.
+    """The path, if it exists, even as a broken link, or is a URL; with --download, the model is downloaded.
 
     Raises InputError for one that does not, with the command or the file that was probably meant.
     """
@@ -328,7 +328,7 @@ def check_path(path: str, commands: Iterable[str]) -> str:
 
 
 def expand_sources(given: Iterable[str]) -> list[LabeledSource]:
-    """The models in the given order, without those that a folder or a pattern finds again.
+    """The models in the given order, without duplicates from folders or patterns.
 
     Raises InputError for a path that does not exist, and for a folder or a pattern without models.
     """

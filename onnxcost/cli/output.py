@@ -26,11 +26,11 @@ SUFFIXES: Mapping[str, str] = {
     ".html": "html", ".htm": "html",
 }  # fmt: skip
 NAMES: Mapping[str, str] = {"nodedata.json": "nodedata", "trace.json": "trace"}
-"""What the names of files for other programs end with, and the formats that some commands have for them."""
+"""The suffixes of files for other programs, and the formats that some commands have for them."""
 
 
 class FormatName(click.Choice[str]):
-    """One of the formats, or the name of one that an installed package registers."""
+    """A format, or the name of one that an installed package registers."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The name; fails for another one."""
@@ -50,7 +50,8 @@ OUTPUT_OPTIONS: tuple[Decorator, ...] = (
 
 
 class Document(NamedTuple):
-    """A result in every format, each made on demand; ``page`` is what the charts of an HTML page need besides the JSON.
+    """A result in every format, each created on demand; ``page`` is what the charts of an HTML page need in addition to the
+    JSON.
 
     ``others`` are texts for other programs, by the formats in NAMES.
     """
@@ -64,7 +65,7 @@ class Document(NamedTuple):
 
 
 class Output(NamedTuple):
-    """The format of a result and the file that it goes to, None for stdout; and which messages go to stderr beside it."""
+    """The format of a result, its file, None for stdout, and which messages are printed on stderr."""
 
     format: str
     path: str | None
@@ -75,7 +76,7 @@ class Output(NamedTuple):
     def of(
         cls, format_: str | None, path: str | None, quiet: bool = False, all_warnings: bool = False, names: Sequence[str] = ()
     ) -> Output:
-        """What the options ask for; ``names`` are the command's formats in NAMES.
+        """The output that the options request; ``names`` are the command's formats in NAMES.
 
         Raises InputError for a suffix without a format, and for a folder that does not exist.
         """
@@ -93,7 +94,7 @@ class Output(NamedTuple):
 
     @property
     def is_screen(self) -> bool:
-        """Whether the result is a table on stdout, which is printed as it becomes known."""
+        """Whether the result is a table on stdout, which is printed in parts as they become known."""
         return self.format == "table" and self.path is None
 
     def deliver(self, document: Document) -> None:
@@ -162,7 +163,7 @@ def message_options(quiet: str) -> Decorator:
 
 
 def check_folder(output: str | None) -> None:
-    """Raises InputError for a file whose folder does not exist or takes no new file, before the work is done."""
+    """Raises InputError for a file that cannot be created in its folder, before the work starts."""
     if output is None:
         return
     folder = Path(output).absolute().parent
@@ -173,7 +174,7 @@ def check_folder(output: str | None) -> None:
 
 
 def show(table: Callable[[Screen], list[Line]]) -> int:
-    """Print the lines on stdout, now; returns how many there are."""
+    """Print the lines on stdout immediately; returns their number."""
     screen = detect_screen(sys.stdout)
     lines = table(screen)
     print_on(lambda stream: write(lines, stream, screen))
@@ -181,9 +182,9 @@ def show(table: Callable[[Screen], list[Line]]) -> int:
 
 
 def print_on(to: Callable[[TextIO], object]) -> None:
-    """Call a function that writes to stdout, until the reader closes it."""
+    """Call a function that writes to stdout; it ends if the reader closes the pipe."""
     stream = sys.stdout
-    # A name in a model that the encoding lacks must not end the command: "?" is written for it.
+    # A character that the encoding lacks must not end the command: "?" is written instead.
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="replace")
     try:
@@ -192,5 +193,5 @@ def print_on(to: Callable[[TextIO], object]) -> None:
     except OSError as error:
         if not is_closed_pipe(error):
             raise
-        # The reader has closed the pipe (| head). Python would complain once more when it flushes at exit.
+        # The reader has closed the pipe (| head). Python would report it again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,4 +1,4 @@
-"""``--pipeline``: several models and steps in place of MODEL, for the commands that count, measure and check a budget."""
+"""``--pipeline``: several models and steps instead of MODEL, for the commands that count, measure and check a budget."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ LEFT_OUT = ("concurrency", "arena", "inputs", "batches")
 
 
 def pipeline_option(run: Command, *takes: str) -> Decorator:
-    """Add ``--pipeline``; with it ``run`` is called in place of the command, with the options that it takes.
+    """Add ``--pipeline``; with it, ``run`` is called instead of the command, with the options that it takes.
 
     Those are MODELS, OUTPUT and ``takes``.
 
-    Raises InputError for other options beside it.
+    Raises InputError for other options together with it.
     """
     taken = (*MODELS, *OUTPUT, *takes)
 
@@ -52,25 +52,25 @@ def pipeline_option(run: Command, *takes: str) -> Decorator:
 
 
 class PipelineOutcome(NamedTuple):
-    """A pipeline with what was measured of it; ``code`` is the exit code of the command."""
+    """A pipeline with its measurements; ``code`` is the exit code of the command."""
 
     pipeline: Pipeline
     code: int = 0
 
     def messages(self) -> list[Notice]:
-        """What keeps the figures from being exact, and less trustworthy, with the stages that it is about."""
+        """Why the figures are not exact, or less reliable, with the stages concerned."""
         from onnxcost.measurement import Measurement
 
         stages = self.pipeline.stages
         caveats = ((each.name, message) for each in stages for message in caveat_messages(each.report))
-        # Notes are on values that the runs of a decoder give.
+        # Notes are about values that the runs of a decoder provide.
         found = [each._replace(text=f"{name}: {each.text}") for name, each in caveats if each.kind != "note"]
         measured = ((each.name, each.measurement) for each in stages if isinstance(each.measurement, Measurement))
         advice = merge_advice((name, text) for name, measurement in measured for text in measurement.advice)
         return [*found, *(Notice("advice", f"{names}: {text}") for names, text in advice)]
 
     def document(self, *, counts: bool) -> Document:
-        """The pipeline in every format; without ``counts`` its tables have the times alone."""
+        """The pipeline in every format; without ``counts``, its tables only have times."""
         from onnxcost.render.formats import space_blocks
         from onnxcost.render.pipeline import pipeline_csv, pipeline_lines, pipeline_markdown, pipeline_verdict
 

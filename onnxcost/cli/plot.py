@@ -61,7 +61,7 @@ def plot_sweep(
     is_profiled: bool,
     output: str,
 ) -> int:
-    """``onnxcost plot`` of several sizes: the memory over them, or the latency."""
+    """``onnxcost plot`` of several sizes: memory or latency by size."""
     from onnxcost.symbolic.sweep import count_sweep, measure_sweep
 
     format_ = _check_asked(output, kind, is_profiled)
@@ -106,7 +106,9 @@ def plot(
 
 
 def _check_asked(output: str, kind: str, is_profiled: bool) -> str:
-    """The format of the file. Raises InputError for a file that cannot be written, and for what a profile does not draw."""
+    """The format of the file. Raises InputError for a file that cannot be written, and for a chart that a profile does not
+    have.
+    """
     from onnxcost.render.plots import SUFFIXES
 
     if (format_ := SUFFIXES.get(Path(output).suffix.lower())) is None:
@@ -126,7 +128,7 @@ def _write(result: Result, kind: str, output: str, format_: str) -> None:
 def _make_result(
     spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, kind: str, is_profiled: bool, shown: ProgressBar
 ) -> Result:
-    """What the chart is drawn from."""
+    """The result that the chart shows."""
     from onnxcost.estimator import estimate_spec
 
     if kind == "scaling":

@@ -66,7 +66,7 @@ def profile(
     sort: str | None,
     out: Output,
 ) -> int:
-    """Parse, call, render. Where there is no profile, the measurement that was made before is shown."""
+    """Parse, call, render. Without a profile, the measurement that was made before is shown."""
     if boards is None:
         start_child()
     from onnxcost.estimator import estimate_spec
@@ -93,7 +93,7 @@ def profile(
 
 
 def _view(format_: str, by: str | None, top: int | None, sort: str | None) -> ProfileView:
-    """What to show. CSV, which is for other programs, has all nodes in order of execution by default."""
+    """What to show. CSV is for other programs: by default, it has all nodes in execution order."""
     from onnxcost.render.profile import ProfileView
 
     if format_ == "csv":

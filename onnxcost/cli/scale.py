@@ -1,4 +1,4 @@
-"""``onnxcost scale MODEL``: how the cost grows with the dims that the model leaves open."""
+"""``onnxcost scale MODEL``: how the cost scales with the open dims of the model."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def scale(spec: ModelSpec, formulas: FormulaTable | None, over: str | None, at: 
 
     found = scale_spec(spec, ranges, formulas)
     for point in points:
-        found.at(**point)  # Sizes outside the domain are refused before anything is written.
+        found.at(**point)  # Sizes outside the domain are rejected before anything is written.
     out.deliver(_document(found, points))
 
 
@@ -73,7 +73,7 @@ def _parse_over(text: str | None) -> dict[str, tuple[int, int]]:
 
 
 def _parse_at(texts: tuple[str, ...]) -> list[dict[str, int]]:
-    """Every combination of the sizes. Raises InputError for what is no size, and for more than MOST_POINTS of them."""
+    """Every combination of the sizes. Raises InputError for invalid sizes, and for more than MOST_POINTS combinations."""
     sizes: dict[str, list[int]] = {}
     for text in texts:
         name, _, values = text.rpartition("=")

@@ -106,7 +106,7 @@ def _save_results(results: Mapping[str, Scanned]) -> str:
 
 
 def warn_of_scan(scan: Scan) -> None:
-    """Print what was assumed, what is synthetic, and how many models have warnings or advice: a line for each."""
+    """Print what was assumed and what is synthetic, and how many models have warnings or advice: a line each."""
     reports = [row.result.report for row in scan.rows if row.result.report]
     measurements = [each["measurement"] for each in reports if each.get("measurement")]
     dims = [dim for each in reports for dim in each["dims"] if dim["source"] == "assumed"]
@@ -270,13 +270,13 @@ def scan(
         _deliver(found, out)
     if not quiet:
         warn_of_scan(found)
-    # A name that no model of a shard has may be for those of another shard.
+    # A name that no model of a shard has may be for models of another shard.
     end_scan(found, replace(spec, shapes={}, dims={}, values={}) if shard else spec)
 
 
 @contextmanager
 def _open_cluster(address: str | None) -> Iterator[Client | None]:
-    """A client of the cluster at the address, if there is one; where to look at its work is printed."""
+    """A client of the cluster at the address, if any; the address of its dashboard is printed."""
     if address is None:
         yield None
         return
@@ -297,7 +297,7 @@ def _read_list(path: str) -> list[str]:
 
 
 def parse_shard(text: str) -> Shard:
-    """Raises InputError for what is not I/N with 1 ≤ I ≤ N."""
+    """The shard I/N. Raises InputError unless 1 ≤ I ≤ N."""
     from onnxcost.scanning.listing import Shard
 
     number, _, count = text.partition("/")
@@ -307,7 +307,7 @@ def parse_shard(text: str) -> Shard:
 
 
 def _spec_of(scan: Scan) -> ModelSpec:
-    """What was given for the models, according to the results."""
+    """The options for the models, according to the results."""
     from onnxcost.spec import ModelSpec
 
     given = scan.rows[0].result.options if scan.rows else {}

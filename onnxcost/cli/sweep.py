@@ -43,9 +43,9 @@ LEFT_OUT = ("concurrency", "batches")
 
 
 def sweep_option(run: Command, *takes: str) -> Decorator:
-    """Let ``--dim`` and ``--shape`` have several sizes; then ``run`` is called in place of the command, with ``axes``.
+    """Let ``--dim`` and ``--shape`` have several sizes; then ``run`` is called instead of the command, with ``axes``.
 
-    It gets the options MODEL, OUTPUT and ``takes``. Raises InputError for others beside several sizes.
+    It gets the options MODEL, OUTPUT and ``takes``. Raises InputError for others together with several sizes.
     """
     taken = (*MODEL, *OUTPUT, *takes)
 
@@ -99,7 +99,7 @@ def _parse_sizes(text: str) -> tuple[int, ...]:
 
 
 def expand_braces(text: str) -> list[str]:
-    """The texts that a shell makes of one with braces: all combinations of their alternatives, the last changing fastest.
+    """The texts into which a shell expands one with braces: all combinations of the alternatives, the last changing fastest.
 
     ``{320,640}`` has two alternatives, which may be of several dims (``{320x320,640x640}``), and ``{1..9..2}`` the numbers
     from 1 to 9 in steps of 2. Raises ValueError for others.
@@ -230,7 +230,7 @@ def end_sweep(swept: Sweep, code: int, strict: bool = False) -> int:
 
 
 def _inexact(swept: Sweep) -> Iterator[str]:
-    """What keeps the counts from being exact."""
+    """Why the counts are not exact."""
     for point in swept.points:
         yield from (caveat.text for caveat in point.caveats if caveat.kind != "note")
         if assumed := assumed_text(point.assumed):

@@ -50,7 +50,7 @@ def view(spec: ModelSpec, formulas: FormulaTable | None, measuring: Measuring, i
 
     report = estimate_spec(spec, formulas)
     outcome = measure_model(spec, formulas, measuring, report) if is_run else SKIPPED
-    # Named before it is made, so that it is removed whatever fails from then on.
+    # Its name is known before it is created, so that it is removed whatever fails later.
     path = Path(tempfile.gettempdir()) / f"onnxcost-view-{os.urandom(8).hex()}" / "report.html"
     try:
         path.parent.mkdir(mode=0o700)

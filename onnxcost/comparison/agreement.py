@@ -119,7 +119,7 @@ def arrangements(shape: Shape, wanted: Shape) -> list[Shape]:
 
 
 def counterparts(first: Mapping[str, T], others: Mapping[str, T], fits: Callable[[T, T], bool]) -> dict[str, str]:
-    """For each of ``others`` its counterpart in ``first``: the one of its name, otherwise the first remaining one that fits.
+    """For each of ``others``, its counterpart in ``first``: the one with its name, otherwise the first remaining one that fits.
 
     Those without a counterpart are left out.
     """
@@ -151,7 +151,7 @@ def differences(first: Mapping[str, NDArray[Any]], others: Mapping[str, NDArray[
 
 
 def difference(name: str, other_name: str, first: NDArray[Any], other: NDArray[Any]) -> OutputDifference:
-    """How much two outputs differ; if two layouts fit, in the one in which they differ less."""
+    """How much two outputs differ; if two layouts fit, in the one with the smaller difference."""
     reason = _not_comparable(first, other)
     if reason:
         return OutputDifference(name, other_name, first.shape, elements=first.size, reason=reason)
@@ -210,7 +210,9 @@ INTEGERS = frozenset({f"{sign}int{bits}" for sign in ("", "u") for bits in (16, 
 
 
 class _CheckedModel(NamedTuple):
-    """A model, the feeds of its inputs that are tensors, and which of the first model's they get; or why it cannot be fed."""
+    """A model, the feeds of its tensor inputs, and the inputs of the first model whose arrays they get; or why it cannot be
+    fed.
+    """
 
     spec: ModelSpec
     report: CostReport

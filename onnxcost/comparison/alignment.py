@@ -58,7 +58,7 @@ class Alignment(NamedTuple):
 
 
 class Signature(NamedTuple):
-    """What nodes are compared by. Sizes are sorted and without 1s, so that the layout does not matter.
+    """The properties by which nodes are compared. Sizes are sorted and without 1s, so that the layout does not matter.
 
     ``terms`` are the MACs of one element of the output: multiplied by the output's channels, the size of the weights.
     """
@@ -108,7 +108,7 @@ def _layers(nodes: Sequence[CostedNode]) -> list[int]:
 
 
 def _pairs(left: Sequence[CostedNode], right: Sequence[CostedNode]) -> tuple[NodePair, ...]:
-    """All nodes of both graphs in pairs, in an order that is that of both."""
+    """All nodes of both graphs in pairs, in an order that agrees with both graphs."""
     pairs, at = [], (0, 0)
     for match in [*match_signatures(list(map(signature_of, left)), list(map(signature_of, right))), (len(left), len(right))]:
         pairs += [NodePair(node, None) for node in left[at[0] : match[0]]]
@@ -120,7 +120,7 @@ def _pairs(left: Sequence[CostedNode], right: Sequence[CostedNode]) -> tuple[Nod
 
 
 def _pair_across_segments(places: Sequence[AlignedSegment]) -> tuple[AlignedSegment, ...]:
-    """The segments with equal nodes paired that are in different segments, as the nodes of two branches may be."""
+    """The segments, with equal nodes of different segments paired, as in two branches in a different order."""
     pairs = [pair for place in places for pair in place.pairs]
     twins: dict[tuple[object, ...], list[CostedNode]] = {}
     for node in reversed([pair.right for pair in pairs if pair.left is None and pair.right is not None]):
@@ -152,7 +152,7 @@ def likeness(one: Signature, other: Signature) -> int:
         return 0
     terms, output, inputs = one.terms == other.terms, one.output == other.output, one.inputs == other.inputs
     shared = min(sum((Counter(one.output) & Counter(other.output)).values()), 3)
-    # One pair that agrees in both must win over two pairs that agree in one each.
+    # One pair that agrees in both must score higher than two pairs that agree in one each.
     return 1 + shared + 4 * terms + 4 * output + 2 * inputs + 8 * (terms and output)
 
 
@@ -190,8 +190,8 @@ def match_signatures(left: Sequence[Signature], right: Sequence[Signature]) -> l
 
 
 def find_attentions(pairs: Sequence[NodePair]) -> Iterator[list[NodePair]]:
-    """Each attention in one operator with what does the same in the other graph: two products with a softmax between, all that
-    only one graph has and that leads there, and the change of layout behind it.
+    """Each attention in one operator with the nodes that do the same in the other graph: two products with a softmax between
+    them, all unpaired nodes that lead to them, and the change of layout after them.
     """
     for side in (0, 1):
         made_by = {name: pair for pair in pairs if (node := pair[1 - side]) for name in node.makes}
@@ -213,7 +213,7 @@ def find_attentions(pairs: Sequence[NodePair]) -> Iterator[list[NodePair]]:
 
 
 def _rearranged(pair: NodePair, side: int, read_by: Mapping[str, NodePair]) -> list[NodePair]:
-    """The nodes that only change the layout of what a node on that side makes."""
+    """The nodes that only change the layout of the output of a node on that side."""
     found: list[NodePair] = []
     node = pair[side]
     while node and node.makes and (behind := read_by.get(node.makes[0])) and behind not in found:
@@ -225,7 +225,7 @@ def _rearranged(pair: NodePair, side: int, read_by: Mapping[str, NodePair]) -> l
 
 
 def _lead_to(pair: NodePair, side: int, made_by: Mapping[str, NodePair]) -> list[NodePair]:
-    """The pairs whose nodes on that side lead to this one's, the nearest first."""
+    """The pairs whose nodes on that side lead to this pair's, the nearest first."""
     found, pending = dict[int, NodePair](), [pair]
     for each in pending:
         node = each[side]

@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 
 
 class LabeledSource(NamedTuple):
-    """A model or a saved report, and its label in the comparison; of a fleet's file one ``board``."""
+    """A model or a saved report, and its label in the comparison; for the file of a fleet, one ``board`` in it."""
 
     label: str
     path: str
     listed: Listed | None = None
-    """What a listing says of a model at a URL."""
+    """The listing's entry for a model at a URL."""
     board: str = ""
 
     @property
@@ -61,7 +61,7 @@ class LoadedSource(NamedTuple):
 
 
 def expand_boards(sources: Sequence[LabeledSource]) -> list[LabeledSource]:
-    """The sources, with one for each board in place of a saved file of several: ``pi5``, or ``pi5 (monday)`` of many files."""
+    """The sources, with one for each board instead of a file of several: ``pi5``, or ``pi5 (monday)`` for several files."""
     found: list[LabeledSource] = []
     for source in sources:
         boards = boards_in(source.path) if source.is_saved else []
@@ -74,7 +74,7 @@ def expand_boards(sources: Sequence[LabeledSource]) -> list[LabeledSource]:
 
 
 def load_sources(sources: Sequence[LabeledSource], common: ModelSpec = ModelSpec(None)) -> list[LoadedSource | Broken]:  # noqa: B008  # frozen
-    """Read every source. To each model, those parts of ``common`` apply whose names it has.
+    """Read every source. The parts of ``common`` whose names a model has apply to it.
 
     Raises InputError for a name in ``common`` that no model has.
     """
@@ -216,7 +216,7 @@ def time_models(results: Sequence[LoadedSource | Broken], settings: Settings, on
     if not models:
         return Timings()
     found = measure_interleaved([model.spec for model in models], settings, reports=reports, on_progress=on_progress)
-    # A ratio to another model than the baseline would be mistaken for one to the baseline.
+    # A ratio to another model would be mistaken for one to the baseline.
     is_first = next(result for result in results if isinstance(result, LoadedSource)) is models[0]
     ratios = found.ratios if is_first else [None] * len(models)
     names = [model.source.label for model in models]

@@ -70,7 +70,7 @@ CONDITIONS: Mapping[str, str] = {
     "Device": "{}", "Provider": "{}", "onnxruntime": "onnxruntime {}", "Threads": "{} threads", "Batch": "batch {}",
     "Memory": "{} of memory", "Cores": "{} cores", "Clock": "up to {}", "Governor": "governor {}", "Platform": "{}",
 }  # fmt: skip
-"""What a latency depends on besides the model, and how it is said in a list."""
+"""What a latency depends on in addition to the model, and its title in a list."""
 DATE = "Date"
 
 SPEEDS = ("latency", "fps", "flops_per_second")
@@ -176,9 +176,10 @@ class Candidate:
         return Cost(-most, -least) if METRICS[metric].better == "more" else Cost(least, most)
 
     def timed_beside(self, baseline: Candidate) -> Candidate:
-        """The model with the latency that its ratio to the baseline's makes, and the rates that follow from that latency.
+        """The model with the latency that follows from its ratio to the baseline's, and the rates that follow from that
+        latency.
 
-        Its own median would be of the same runs, but not of the same rounds as the baseline's: it could contradict the ratio.
+        Its own median is of the same runs, but may be of other rounds than the baseline's: it could contradict the ratio.
         """
         latency, base = self.values.get("latency"), baseline.values.get("latency")
         if self is baseline or self.ratio is None or not latency or not base:
@@ -188,7 +189,7 @@ class Candidate:
         return replace(self, values={**self.values, **speeds, "latency": latency * longer})
 
     def done(self, metric: str) -> float:
-        """How much of what a rate counts one run does."""
+        """The number of items or operations of a rate in one run."""
         return self.values[metric] * self.values["latency"]
 
     @property
@@ -373,7 +374,7 @@ def label_paths(paths: Sequence[str]) -> list[str]:
 
 
 def _shortest(depths: Mapping[str, int]) -> dict[str, str]:
-    """A name for each path: its last parts, as many as ``depths`` says, and more where two names would be the same."""
+    """A name for each path: its last ``depths`` parts, and more if two names would be the same."""
     names = {}
     for path, depth in depths.items():
         pure = PurePath(path)

@@ -51,10 +51,10 @@ IDIOMS = (
 _BOTH_WAYS = [way for idiom in IDIOMS for way in (idiom, idiom._replace(left=idiom.right, right=idiom.left))]
 
 _OF_INTEGERS = frozenset({"ConvInteger", "MatMulInteger"})
-"""Layers whose results are sums of integers, which nodes behind them scale back to floats."""
+"""Layers whose results are sums of integers, which later nodes scale back to floats."""
 
 BIAS: Mapping[tuple[int, int], str] = {(2, 3): "with a bias", (3, 2): "without a bias"}
-"""By the numbers of a layer's inputs in the left and in the right graph."""
+"""By the number of a layer's inputs in the left and in the right graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def find_changes(alignment: Alignment) -> tuple[Change, ...]:
 
 
 def _changes_by_place(alignment: Alignment) -> Iterator[Change]:
-    """The changes at every place, each by itself."""
+    """The changes at every place, individually."""
     layers = [place.layer.left.operator if place.layer and place.layer.left else "" for place in alignment.places]
     unequal = [[pair for pair in place.pairs if not _is_one_operator(pair)] for place in alignment.places]
     layer_of = {id(pair): layer for pairs, layer in zip(unequal, layers, strict=True) for pair in pairs}
@@ -117,7 +117,7 @@ def _is_one_operator(pair: NodePair) -> bool:
 
 
 def explain_difference(left: CostedNode, right: CostedNode) -> str:
-    """How two nodes of the same operator differ; "" if they do not."""
+    """How two nodes of the same operator differ; "" if they are equal."""
     one, other = signature_of(left), signature_of(right)
     if one.output != other.output:
         return f"{_compare_sizes([left.output], [right.output])} output"
@@ -194,7 +194,7 @@ def _reads_value_by_channel(node: CostedNode) -> bool:
 
 
 def _role(node: CostedNode) -> tuple[object, ...]:
-    """A key that is equal for nodes of which one can replace the other. For a scalar output it is the operator."""
+    """A key that is equal for nodes that can replace each other. For a scalar output, it is the operator."""
     return (signature_of(node).output, bool(node.inputs)) if node.output else (node.operator,)
 
 
@@ -337,7 +337,7 @@ class ParameterChange:
 
 
 def find_parameter_changes(differences: Differences) -> Iterator[ParameterChange]:
-    """Where a node reads parameters of its own that its counterpart shares with another node, or that nodes compute there."""
+    """Nodes with their own parameters whose counterparts share them with another node, or read values that nodes compute."""
     sides = (differences.left, differences.right)
     made_by = [{name: node for node in side.nodes for name in node.makes} for side in sides]
     first_reads: list[dict[str, CostedNode]] = [{}, {}]
@@ -359,7 +359,7 @@ def find_parameter_changes(differences: Differences) -> Iterator[ParameterChange
 def _explain_fewer(
     node: CostedNode, missing: int, label: str, made_by: Mapping[str, CostedNode], first_reads: Mapping[str, CostedNode]
 ) -> str:
-    """Why a node has so many parameters fewer than its counterpart; "" if nothing is found."""
+    """Why a node has fewer parameters than its counterpart; "" if no reason is found."""
     for name, shape in zip(node.reads, node.inputs, strict=False):
         makers: list[CostedNode] = []
         while (maker := made_by.get(name)) and maker.inputs and not maker.macs and maker not in makers:

@@ -124,7 +124,7 @@ def _inputs(report: Document) -> tuple[str, ...]:
 
 
 def _notes(report: Document) -> list[str]:
-    """What was assumed, of dims and of weights."""
+    """The assumptions on dims and weights."""
     assumed = [f"{dim['name']} = {dim['value']} ({dim['option']})" for dim in report["dims"] if dim["source"] == "assumed"]
     notes = [f"assumed {', '.join(assumed)}"] if assumed else []
     if (report.get("measurement") or {}).get("weights") == "synthesised":
@@ -133,7 +133,7 @@ def _notes(report: Document) -> list[str]:
 
 
 def _values(report: Document) -> dict[str, Number]:
-    """The metrics in the report. One that is not a number is an error: without it, a gate would pass."""
+    """The metrics in the report. One that is not a number is an error: if it were left out, a limit would not be checked."""
     for table in ("totals", "conventions"):
         for key, value in report.get(table, {}).items():
             if not (value is None or isinstance(value, dict) or is_figure(value)):
@@ -188,12 +188,12 @@ def _node(node: Mapping[str, Any], count: str) -> CostedNode:
 
 
 def _shape(tensor: Mapping[str, Any] | None) -> tuple[int, ...]:
-    """The known dims; open ones say nothing about what was counted."""
+    """The known dims; open ones do not show what was counted."""
     return tuple(dim for dim in (tensor or {}).get("shape") or () if type(dim) is int)
 
 
 def _conditions(measurement: Mapping[str, Any]) -> dict[str, str]:
-    """What a latency depends on besides the model, and when it was measured; empty if none was."""
+    """What a latency depends on in addition to the model, and when it was measured; empty if there is none."""
     if measurement.get("status") != "ok":
         return {}
     environment, threads = measurement.get("environment") or {}, measurement.get("threads") or {}

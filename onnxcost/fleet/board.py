@@ -1,4 +1,4 @@
-"""The side of the board: one job from standard input, in a folder of its own, under the lock of the machine."""
+"""The program on a board: it runs one job from standard input in a new folder, under the lock of the machine."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ FOLDER = "onnxcost-fleet-job-"
 RESULT = "result"
 """The name, without a suffix, of the file that the job writes."""
 MOST_TEXT = 2**14
-"""Characters of a job's messages that go back."""
+"""The most characters of a job's messages that are sent back."""
 COMMANDS = ("measure", "profile", "compare", "llm", "devices")
 TRIES, PAUSE = 5, 0.2
 GRACE = 10.0
-"""Seconds to end in after the connection is lost."""
+"""Seconds in which a job must end after the connection is lost."""
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-rocm")
 
 
 def serve(run: Callable[[list[str]], int]) -> int:
-    """Say what the board is, take a job, run it, and send its result back; ``run`` is the command line.
+    """Describe the board, receive a job, run it, and send its result back; ``run`` runs a command line.
 
     The messages go to what stdout is now. Returns the exit code of the process.
     """
@@ -49,16 +49,16 @@ def serve(run: Callable[[list[str]], int]) -> int:
             return 0
         line = jobs.readline(MOST_LINE)
         if not line.strip():
-            return 0  # whoever asked wanted to know no more
+            return 0  # only the description was requested
         with job_folder() as folder:
             code, messages, content = _serve_job(run, line, jobs, folder)
-        # Last of all: the connection ends with the answer, and this process with the connection.
+        # This must be last: the connection ends with the answer, and this process with the connection.
         _say(answers, {"code": code, "messages": messages[-MOST_TEXT:], "size": len(content)}, content)
     return 0
 
 
 def _serve_job(run: Callable[[list[str]], int], line: bytes, jobs: BinaryIO, folder: Path) -> tuple[int, str, bytes]:
-    """Run the job in the folder: the exit code, what was said on stderr, and the file that was written."""
+    """Run the job in the folder: the exit code, the messages on stderr, and the file that was written."""
     try:
         job = parse_json(line)
         _receive(job, jobs, folder)
@@ -66,7 +66,7 @@ def _serve_job(run: Callable[[list[str]], int], line: bytes, jobs: BinaryIO, fol
         return InputError.exit_code, f"onnxcost: error: {refusal(error) or error}", b""
     _watch(jobs, folder)
     os.chdir(folder)
-    # What the job leaves if it has to be killed goes with the folder.
+    # The files of a killed job are removed with the folder.
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     with redirect_stderr(io.StringIO()) as messages:
         code = run(job["arguments"])
@@ -81,7 +81,7 @@ def _say(answers: BinaryIO, message: Mapping[str, Any], content: bytes = b"") ->
 
 
 def _receive(job: Any, jobs: BinaryIO, folder: Path) -> None:
-    """Write the files of the job. Raises ValueError for a job that is none, InputError for a file outside the folder."""
+    """Write the files of the job. Raises ValueError for an invalid job, InputError for a file outside the folder."""
     if job["arguments"][0] not in COMMANDS or not all(isinstance(word, str) for word in job["arguments"]):
         raise ValueError("the job is not a command that boards can run")
     for name, size in job["files"]:
@@ -114,7 +114,7 @@ def _watch(jobs: BinaryIO, folder: Path) -> None:
 
 @contextmanager
 def job_folder() -> Iterator[Path]:
-    """A folder for the files of a job, which is removed afterwards; so are those of jobs that were killed: none runs now."""
+    """A folder for the files of a job, which is removed afterwards, as are those of killed jobs: no other job is running."""
     for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
         if left.is_dir() and not left.is_symlink() and left.stat().st_uid == os.getuid():
             shutil.rmtree(left, ignore_errors=True)
@@ -127,7 +127,7 @@ def job_folder() -> Iterator[Path]:
 
 @contextmanager
 def hold_lock() -> Iterator[str]:
-    """The lock of this machine, for all users: yields who else holds it, or "" if that is this process.
+    """The lock of this machine, for all users: yields who else holds it, or "" if this process does.
 
     The system releases it with the process, however that ends: what the file says is of interest only while it is locked.
     """
@@ -140,7 +140,7 @@ def hold_lock() -> Iterator[str]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                time.sleep(PAUSE)  # who only asks what the board has holds it for a moment
+                time.sleep(PAUSE)  # a request for the description only holds it briefly
                 if not left:
                     yield os.read(descriptor, 1000).decode(errors="replace").strip() or "another job"
                     return
@@ -167,7 +167,7 @@ def _open_lock(path: Path) -> int:
 
 
 def describe_board() -> dict[str, Any]:
-    """What the board is and has; loads no library that takes long."""
+    """The description of the board, without loading any slow library."""
     import psutil
 
     from onnxcost.runtime.machine import cpu_name, usable_cores

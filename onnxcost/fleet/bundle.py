@@ -1,4 +1,4 @@
-"""A folder of wheels for boards without a network: onnxcost as it is here, what it needs, and a script that installs them."""
+"""A folder of wheels for boards without a network: this onnxcost, its dependencies, and a script that installs them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from onnxcost.version import __version__
 NAME = "onnxcost"
 TAG = "py3-none-any"
 DATE = (1980, 1, 1, 0, 0, 0)
-"""Of all files in the wheel, so that the same package gives the same bytes."""
+"""The date of all files in the wheel, so that the same package gives the same bytes."""
 INSTALL = """\
 #!/bin/sh
 # Installs onnxcost from this folder, without a network, into a virtual environment: ./install.sh [FOLDER]
@@ -47,7 +47,7 @@ class Bundle(NamedTuple):
 def make_bundle(folder: Path, platforms: Sequence[str] = (), python: str = "") -> Bundle:
     """Fill the folder with the wheels for a platform, as pip names it (this machine's by default), and a Python version.
 
-    Raises InputError if the folder cannot be written, pip is not there, or finds no wheels.
+    Raises InputError if the folder cannot be written, pip is missing, or finds no wheels.
     """
     try:
         package = distribution(NAME)
@@ -81,7 +81,7 @@ def _download(folder: Path, needed: Sequence[str], platforms: Sequence[str], pyt
 
 
 def build_wheel(package: Distribution) -> bytes:
-    """The wheel of the package as it is installed or checked out here: it is the same version, with all changes."""
+    """The wheel of the package as it is installed or checked out here: the same version, with local changes."""
     info = f"{NAME}-{__version__}.dist-info"
     wheel = f"Wheel-Version: 1.0\nGenerator: {NAME}\nRoot-Is-Purelib: true\nTag: {TAG}\n"
     metadata = re.sub(r"(?m)^Version: .*$", f"Version: {__version__}", package.read_text("METADATA") or "", count=1)
@@ -102,7 +102,7 @@ def build_wheel(package: Distribution) -> bytes:
 
 
 def _package_files(folder: Traversable, name: str = NAME) -> Iterator[tuple[str, bytes]]:
-    """The names and contents of all files; the package may lie in a folder or in a zip."""
+    """The names and contents of all files; the package may be in a folder or in a zip."""
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir() and entry.name != "__pycache__":
             yield from _package_files(entry, f"{name}/{entry.name}")

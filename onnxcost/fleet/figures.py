@@ -1,4 +1,4 @@
-"""The figures in the results of boards, by name, so that those of several boards stand side by side."""
+"""The figures in the results of boards, by name, so that those of several boards can be compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from onnxcost.comparison.candidates import METRICS, Document
 from onnxcost.documents import is_figure
 
 MOST = 1e30
-"""No figure of a machine is larger."""
+"""Larger figures are invalid."""
 
 
 class BoardFigure(NamedTuple):
@@ -26,7 +26,7 @@ class BoardFigure(NamedTuple):
 
 
 def read_figures(command: str, document: Document) -> dict[str, BoardFigure]:
-    """The figures in a result of the command, by their keys. What a board sent that is no figure is left out."""
+    """The figures in a result of the command, by their keys. Invalid values are left out."""
     figures: dict[str, BoardFigure] = {}
     with suppress(AttributeError, LookupError, TypeError, ValueError):
         for figure in READERS[command](document):
@@ -36,7 +36,7 @@ def read_figures(command: str, document: Document) -> dict[str, BoardFigure]:
 
 
 def _machine(found: Document) -> Iterator[BoardFigure]:
-    """What ran a model, and how."""
+    """The device that ran a model, and the settings."""
     environment, threads = found.get("environment") or {}, (found.get("threads") or {}).get("intra")
     yield BoardFigure("Device", "device", "text", found.get("device"))
     yield BoardFigure("Provider", "provider", "text", found["provider"] if found.get("provider") != "cpu" else None)
@@ -46,7 +46,7 @@ def _machine(found: Document) -> Iterator[BoardFigure]:
 
 
 def _measured(found: Document, after: str = "", key: str = "") -> Iterator[BoardFigure]:
-    """The figures of one measurement; ``after`` is behind the titles of a series, ``key`` behind the keys."""
+    """The figures of one measurement; for a series, ``after`` is appended to the titles, ``key`` to the keys."""
     for name in ("latency", "fps", "flops_per_second", "peak_rss_bytes"):
         metric = METRICS[name]
         value = metric.of({"measurement": found})
@@ -136,4 +136,4 @@ READERS: Mapping[str, Callable[[Document], Iterator[BoardFigure]]] = {
     "calibrate": _calibrate,
     "check": _check,
 }
-"""By command: what reads the figures from its document, for a check from what a board says of itself."""
+"""By command: the function that reads the figures from its document, for a check from a board's description."""

@@ -25,10 +25,10 @@ _DESTINATION = re.compile(r"(?P<scheme>ssh://)?(?:(?P<user>[^@]*)@)?(?P<address>
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A board. ``address`` is what ssh connects to, which its own configuration may define; so may it for what is empty here.
+    """A board. ``address`` is what ssh connects to; ssh's own configuration may define it, and the fields that are empty here.
 
     ``command`` are the words that start onnxcost there, ``timeout`` the seconds that a job may take. ``provider`` and
-    ``threads`` are used where the command line has none.
+    ``threads`` are used if the command line has none.
     """
 
     name: str
@@ -105,7 +105,7 @@ OPTIONS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def load_hosts(path: str | Path) -> dict[str, Host]:
-    """The hosts in a TOML file, a table for each. Raises InputError for a file that cannot be read or has something else."""
+    """The hosts in a TOML file, a table for each. Raises InputError for a file that cannot be read or is invalid."""
     return {name: _read_host(name, table, f"'{path}': [{name}]") for name, table in read_toml(path).items()}
 
 
@@ -128,8 +128,7 @@ def _read_host(name: str, table: Any, where: str) -> Host:
 
 def select_hosts(text: str, known: Mapping[str, Host]) -> list[Host]:
     """The hosts in a list such as ``pi5,lab,user@10.0.0.7``: names and tags of known ones, "all" of them, else destinations.
-
-    Raises InputError for what is none of these.
+    Raises InputError for anything else.
     """
     found: dict[str, Host] = {}
     for word in filter(None, map(str.strip, text.split(","))):

@@ -26,7 +26,7 @@ from onnxcost.spec import ModelSource
 from onnxcost.version import __version__
 
 MOST_RESULT = 2**27
-"""Bytes of the largest result that is taken from a board."""
+"""The most bytes of a result that are accepted from a board."""
 MOST_SKEW = 30.0
 """Seconds by which a board's clock may differ."""
 _VERSION = re.compile(rb"onnxcost (\d\S{0,40})")
@@ -35,7 +35,7 @@ _NO_MEMORY = re.compile(rf"{re.escape(NO_MEMORY)}|too little memory|not enough m
 
 
 class JobFile(NamedTuple):
-    """A file of a job: its name on the board, a relative path, and its bytes or where they are."""
+    """A file of a job: its name on the board, a relative path, and its bytes or its local path."""
 
     name: str
     content: bytes | Path
@@ -47,7 +47,7 @@ class JobFile(NamedTuple):
 
 
 class BoardJob(NamedTuple):
-    """A command line of onnxcost, without what its output is, and the files that it names.
+    """A command line of onnxcost, without the options of its output, and the files that it names.
 
     ``names`` are what the files of models are called here, by what they are called in the job. ``read`` makes a document of
     what the command writes, a file with the ``suffix``. ``has_name``: it takes ``--name``, the name of the machine.
@@ -82,9 +82,9 @@ _IN_JOB = re.compile(rf"{MODEL}\d+(?:/{MODEL}\d+[\w.]*)?")
 
 
 def pack_model(source: ModelSource, at: int, *, has_weights: bool) -> list[JobFile]:
-    """The files of a model, its own first: its skeleton, or with weights all its files. ``at`` is its place in the job.
+    """The files of a model, its own first: its skeleton, or with weights all its files. ``at`` is its index in the job.
 
-    Raises what ``strip`` raises, and InputError for weights of a model that is no file.
+    Raises what ``strip`` raises, and InputError for the weights of a model that is not a file.
     """
     name = f"{MODEL}{at}/{MODEL}{at}"
     if not has_weights:
@@ -104,7 +104,8 @@ def pack_model(source: ModelSource, at: int, *, has_weights: bool) -> list[JobFi
 def run_job(
     command: str, hosts: Sequence[Host], job: BoardJob | None, on_result: Callable[[BoardResult], object] = bool
 ) -> FleetRun:
-    """Send the job to all hosts at once; ``on_result`` gets each result as it comes. Without a job, ask what the boards have.
+    """Send the job to all hosts in parallel; ``on_result`` gets each result as it arrives. Without a job, only describe the
+    boards.
 
     After KeyboardInterrupt, boards without a result are marked as interrupted.
     """
@@ -115,7 +116,7 @@ def run_job(
     def work(host: Host) -> None:
         try:
             done.put(_run_on(host, job, running))
-        except Exception as error:  # a thread that ends without a result would be waited for without end
+        except Exception as error:  # a thread that ends without a result would be waited for forever
             done.put(BoardResult(host, failure="died", reason=f"{type(error).__name__}: {error}"))
 
     try:
@@ -160,7 +161,7 @@ def _run_on(host: Host, job: BoardJob | None, running: dict[str, Connection]) ->
 
 
 def _greet(connection: Connection) -> Mapping[str, Any]:
-    """What the board says of itself; other lines before it, such as a shell's, are skipped."""
+    """The description of the board; other lines before it, such as a shell's, are skipped."""
     for _ in range(MOST_LINES):
         line = connection.read_line()
         if (match := _VERSION.fullmatch(line)) and match[1].decode(errors="replace") != __version__:
@@ -172,9 +173,9 @@ def _greet(connection: Connection) -> Mapping[str, Any]:
 
 
 def _check_clock(about: Mapping[str, Any], sent: float, received: float) -> tuple[Said, ...]:
-    """A warning where the clock of the board was neither before nor after the time of the question."""
+    """A warning if the clock of the board differs from the local one."""
     there = about.get("time")
-    if not isinstance(there, float):  # an integer may be too large for one
+    if not isinstance(there, float):  # an integer may be too large for a float
         return ()
     skew = there - received if there > received else min(there - sent, 0.0)
     if abs(skew) <= MOST_SKEW:
@@ -188,7 +189,7 @@ def _check_clock(about: Mapping[str, Any], sent: float, received: float) -> tupl
 
 
 def _complete(result: BoardResult, job: BoardJob, text: str, answer: Mapping[str, Any]) -> BoardResult:
-    """The result with what the job wrote and said."""
+    """The result with the output and the messages of the job."""
     lines = job.restore(str(answer.get("messages", ""))).splitlines()
     said = [Said(*match.groups()) for line in lines if (match := _SAID.match(line))]
     errors = [message for message in said if message.kind == "error"]

@@ -1,4 +1,4 @@
-"""What came back from each board, or why nothing did."""
+"""The results of boards, and why a board has none."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BoardResult:
-    """What a board gave: ``document`` and the ``text`` that it is from, None and "" if there is none.
+    """The result of a board: ``document`` and the ``text`` that it was parsed from, None and "" if there is none.
 
     ``failure`` is a key of KINDS, "" if all went well, and ``reason`` says more. ``code`` is the exit code there.
-    ``about`` is what the board says of itself.
+    ``about`` is the description of the board.
     """
 
     host: Host
@@ -112,7 +112,7 @@ class FleetRun(Result):
 
     @property
     def exit_code(self) -> int:
-        """130 where the command was interrupted, 1 if a check failed on a board, 3 where one has no complete result."""
+        """130 if the command was interrupted, 1 if a check failed on a board, 3 if a board has no complete result."""
         if any(board.failure == INTERRUPTED for board in self.boards):
             return 130
         if any(board.code == CheckFailed.exit_code for board in self.boards):

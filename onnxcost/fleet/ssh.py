@@ -15,7 +15,7 @@ from onnxcost.files import CHUNK
 from onnxcost.fleet.hosts import Host
 
 MARK = b"onnxcost-fleet "
-"""What a message of a board starts with: a login shell may print lines of its own before."""
+"""The start of a board's message: a login shell may print other lines first."""
 MOST_LINE, MOST_LINES = 2**18, 1000
 """The bytes of a message, and the lines that are skipped before one."""
 MOST_ERRORS = 2**16
@@ -25,12 +25,12 @@ CONNECT_SECONDS, START_SECONDS = 10, 90
 SSH_OPTIONS: Mapping[str, str] = {
     "BatchMode": "yes",
     "ConnectTimeout": str(CONNECT_SECONDS),
-    # A board that loses its power, or its network, is noticed in a minute.
+    # Notices within a minute that a board has lost its power or its network.
     "ServerAliveInterval": "20",
     "ServerAliveCountMax": "3",
     "ClearAllForwardings": "yes",
     "RemoteCommand": "none",
-    # One that is open is used, but none is left behind, which would keep the pipes of this process open.
+    # An open connection is used, but none is left open, because it would keep the pipes of this process open.
     "ControlMaster": "no",
     "LogLevel": "ERROR",
 }
@@ -45,9 +45,9 @@ class BoardFailure(Exception):
 
 
 def remote_command(words: Iterable[str]) -> str:
-    """The line for the shell of a board, which says the version of onnxcost there and then takes a job.
+    """The command for the shell of a board, which prints the version of onnxcost there and then receives a job.
 
-    Words are quoted except for a leading ``~/``, which the shell replaces.
+    Words are quoted except for a leading ``~/``, which the shell expands.
     """
     start = " ".join(f"~/{shlex.quote(word[2:])}" if word[:2] == "~/" and word[2:] else shlex.quote(word) for word in words)
     return f"{start} --version && exec {start} fleet board"
@@ -74,9 +74,9 @@ def parse_message(line: bytes) -> Mapping[str, Any]:
 
 
 class Connection:
-    """A process of ssh with onnxcost behind it. Use it in a ``with`` block, which ends it.
+    """A process of ssh that runs onnxcost on a board. Use it in a ``with`` block, which ends it.
 
-    Reading and writing raise BoardFailure where the board is not there, gives no answer in time, or goes away.
+    Reading and writing raise BoardFailure if the board cannot be reached, does not answer in time, or disconnects.
     """
 
     def __init__(self, host: Host) -> None:
@@ -108,12 +108,12 @@ class Connection:
                 pipe.close()
 
     def kill(self) -> None:
-        """End ssh; the board notices that, and ends what it does."""
+        """End ssh; the board notices that and ends its job."""
         self._child.kill()
         self._child.wait()
 
     def limit(self, seconds: float | None, late: str = "") -> None:
-        """From now on, the board may take so long; None ends the limit. ``late`` is the reason where it takes longer."""
+        """Limit the time of the board from now on; None removes the limit. ``late`` is the reason if it takes longer."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
@@ -128,7 +128,7 @@ class Connection:
             self._timer.start()
 
     def read_line(self) -> bytes:
-        """The next line, without its end; at the end of all, as the failure that this is."""
+        """The next line, without its line break. Raises BoardFailure at the end of the stream."""
         try:
             line = self._stdout.readline(MOST_LINE + 1)
         except OSError:
@@ -145,7 +145,7 @@ class Connection:
         raise BoardFailure("died", "its output is not from onnxcost")
 
     def read_bytes(self, count: int) -> bytes:
-        """So many bytes behind a message."""
+        """The ``count`` bytes that follow a message."""
         try:
             content = self._stdout.read(count)
         except OSError:
@@ -155,7 +155,7 @@ class Connection:
         return content
 
     def send(self, message: Mapping[str, Any], contents: Iterable[bytes | Path]) -> None:
-        """A message and the contents behind it, those of files in pieces."""
+        """Send a message and the contents that follow it, those of files in parts."""
         try:
             self._stdin.write(to_json(message).encode() + b"\n")
             for content in contents:
@@ -170,16 +170,18 @@ class Connection:
             raise self.explain_end() from None
 
     def explain_end(self) -> BoardFailure:
-        """Why the board says nothing more."""
+        """Why the connection ended."""
         with suppress(subprocess.TimeoutExpired):
             self._child.wait(CONNECT_SECONDS)
         self.kill()
-        self._listener.join(CONNECT_SECONDS)  # what ssh has started, for a jump host, may have the pipe for a moment longer
+        self._listener.join(
+            CONNECT_SECONDS
+        )  # a process that ssh has started for a jump host may keep the pipe open for a moment
         if self._late:
             return BoardFailure("timed out", self._late)
         lines = [line.strip() for line in self._errors.decode(errors="replace").splitlines() if line.strip()]
         reason = lines[-1] if lines else ""
-        # ssh ends with 255 for its own errors, and for a command there that a signal ended, of which no output.
+        # ssh exits with 255 for its own errors, and if a signal ended the remote command, then without output.
         is_of_ssh = self._child.returncode == SSH_FAILED and bool(reason)
         if self.has_answered:
             lost = f"the connection was lost during the job: {reason}"

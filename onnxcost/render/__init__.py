@@ -1,4 +1,4 @@
-"""Results as text, Markdown, CSV, JSON and HTML: a file for each result, and the only place with prefixes of units."""
+"""Results as text, Markdown, CSV, JSON and HTML: one file per result. Only here do units have prefixes."""
 
 from __future__ import annotations
 

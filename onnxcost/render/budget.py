@@ -49,12 +49,12 @@ BudgetField = TableField[Verdict, Glyphs]
 
 
 def _name_field(title: str) -> BudgetField:
-    """The column of the devices' names, marked where they compute in another type."""
+    """The column of the devices' names, marked if they compute in another type."""
     return Column(title, right=False, style="name"), lambda verdict, _: verdict.name + "*" * bool(verdict.prediction.runs_as)
 
 
 def _field(column: Column, of: Callable[[Verdict], float | None], write: Callable[[Any], str]) -> BudgetField:
-    """A column of numbers, and how one that is known is written."""
+    """A column of numbers, with the text of a known number."""
     return column, lambda verdict, glyphs: glyphs.none if (value := of(verdict)) is None else spell_out(write(value), glyphs)
 
 
@@ -82,7 +82,7 @@ REASONS: tuple[BudgetField, ...] = (
 )
 
 MOST: Mapping[str, int] = {FITS: 4, MARGINAL: 2, NO: 3, UNKNOWN: 0}
-"""How many devices of a level are shown if nobody named them: so many that the answer is on one screen."""
+"""How many devices of a level are shown if none were named, so that the answer fits on one screen."""
 
 SORTED: Mapping[str, str] = {
     "price": "Cheapest first, by launch price of the device, then power.",
@@ -93,7 +93,9 @@ MARGINS = ("the limit is inside the range", "or little memory is left")
 
 
 def budget_lines(assessment: Assessment, screen: Screen, *, shows_all: bool = False) -> list[Line]:
-    """The model and its budget, the answer in a sentence, the devices that fit, those that do not, and what figures rest on."""
+    """The model and its budget, the answer in a sentence, the devices that fit, those that do not, and the evidence for the
+    figures.
+    """
     report = assessment.report
     facts = facts_of(report, report.by_dtype(), report.memory.weight_bytes)
     return spell_out_all(
@@ -110,7 +112,7 @@ def device_lines(assessment: Verdicts, screen: Screen, shows_all: bool = False) 
 
 
 def facts_of(totals: Totals, by_dtype: Sequence[Group], weight_bytes: int) -> list[str]:
-    """What is counted of what a budget is for: MACs, parameters, the types that they are in, bytes of weights."""
+    """The counts of the model with the budget: MACs, parameters, the types of both, and the bytes of the weights."""
     types = [group.key[0] for group in by_dtype if group.work.macs]
     return [
         f"{si(totals.macs)} MACs",
@@ -121,7 +123,7 @@ def facts_of(totals: Totals, by_dtype: Sequence[Group], weight_bytes: int) -> li
 
 
 def header_lines(assessment: Verdicts, facts: Sequence[str], screen: Screen) -> list[Line]:
-    """What is checked against which budget, the facts about it, and the limits that do not depend on a device."""
+    """The model and its budget, its counts, and the limits that do not depend on a device."""
     label = crop(plain(assessment.label), screen.width, screen.glyphs.ellipsis)
     asked = limits_text(assessment.limits)
     lines: list[Line] = [((label, "title"), ("  budget: ", "label"), (asked, "number"))]
@@ -135,7 +137,7 @@ def header_lines(assessment: Verdicts, facts: Sequence[str], screen: Screen) -> 
 
 
 def _answer(assessment: Verdicts, screen: Screen) -> list[Line]:
-    """What to take, and what would be cheaper."""
+    """The device to choose, and what would be cheaper."""
     if assessment.are_named or not assessment.verdicts:
         return []
     best, rate = assessment.verdicts[0], _rate_title(assessment).replace("Tokens", "tokens")
@@ -168,7 +170,7 @@ def _describe(verdict: Verdict, order: str, rate: str) -> str:
 
 
 def _rate_title(assessment: Verdicts) -> str:
-    """What an item is: of a decoder's step a token."""
+    """The title of the rate: an item of a decode step is a token."""
     return "Tokens/s" if isinstance(assessment, DecoderAssessment) else "FPS"
 
 
@@ -208,7 +210,7 @@ def _verdicts_at(assessment: Verdicts, level: str) -> list[Verdict]:
 
 
 def _shown(assessment: Verdicts, levels: Sequence[str], most: Mapping[str, int]) -> list[Verdict]:
-    """The first devices of each level, if their number is limited; of devices that differ in memory alone, one."""
+    """The first devices of each level, if their number is limited; only one of those that differ only in memory."""
 
     def figures(verdict: Verdict) -> tuple[object, ...]:
         prediction = verdict.prediction
@@ -233,7 +235,7 @@ def _rest(found: Sequence[Verdict], shown: Sequence[Verdict], screen: Screen) ->
 
 
 def _legend(assessment: Verdicts, shown: Sequence[Verdict], screen: Screen) -> list[Line]:
-    """What the figures rest on, what runs in other types, and where to look further."""
+    """The evidence for the figures, what runs in other types, and where to find more."""
     bases = {latency.basis for verdict in shown if (latency := verdict.prediction.latency)}
     listed = "; ".join(f"{basis}, {WORDS[basis]}" for basis in BASES if basis in bases)
     how = "--explain NAME shows more"

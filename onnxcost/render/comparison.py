@@ -76,7 +76,7 @@ def ratio_text(model: Candidate, glyphs: Glyphs) -> str:
 
 
 def latency_remarks(comparison: Comparison) -> list[str]:
-    """Sentences on the latencies that are not seen to differ from the first one's, and those of another time."""
+    """Sentences on latencies without a clear difference from the first one's, and on those measured at another time."""
     first = comparison.baseline.label
     found = {
         f"No difference in latency found from {first}": [model.label for model in comparison.others if model.is_undecided],
@@ -104,7 +104,7 @@ KEEP = (
     "latency", "Ratio", "macs", "flops", "parameters", "traffic_bytes", "weight_bytes", "fps", "peak_activation_bytes",
     "file_bytes",
 )  # fmt: skip
-"""Of the columns of a table with a row for each model, those that stay longest if the width is insufficient."""
+"""The columns of a table with a row per model that are kept longest if the width is insufficient."""
 
 
 def comparison_lines(comparison: Comparison, differences: Sequence[Differences], screen: Screen) -> list[Line]:
@@ -119,7 +119,7 @@ def comparison_lines(comparison: Comparison, differences: Sequence[Differences],
 
 
 def _by_metric(comparison: Comparison, screen: Screen) -> list[Line]:
-    """A column for each model, in several blocks if the width is insufficient; nothing for too many models."""
+    """A column for each model, in several blocks if the width is insufficient; empty for too many models."""
     models = comparison.candidates
     if len(models) > MOST_COLUMNS:
         return []
@@ -136,7 +136,7 @@ def _by_metric(comparison: Comparison, screen: Screen) -> list[Line]:
 
 
 def _cells(comparison: Comparison, model: Candidate, best: Mapping[str, frozenset[str]], glyphs: Glyphs) -> list[str]:
-    """Value, mark and relation to the first of each metric, below each other."""
+    """The value, mark and relation to the first model for each metric."""
     values = align_units([value_text(model, name, glyphs) for name in best])
     relations = align_units([relative_text(comparison, model, name, glyphs) for name in best])
     room = any(model.label in labels for labels in best.values())
@@ -163,7 +163,7 @@ def _by_model(comparison: Comparison, screen: Screen) -> list[Line]:
 
 
 def _drop(name: str) -> int:
-    """The later in KEEP, the earlier a column is dropped; those that are not in it are dropped first."""
+    """The order of dropping: columns that are not in KEEP first, then those in KEEP from the last."""
     return OPTIONAL + (KEEP.index(name) if name in KEEP else len(KEEP))
 
 
@@ -213,13 +213,13 @@ def comparison_csv(comparison: Comparison) -> str:
 
 
 def _farthest(model: Candidate, what: str) -> float | None:
-    """Of all outputs that could be compared."""
+    """The largest difference of all outputs that could be compared."""
     values = [getattr(each, what) for each in model.agreement.outputs] if model.agreement else []
     return max((value for value in values if value is not None), default=None)
 
 
 def comparison_markdown(comparison: Comparison, differences: Sequence[Differences]) -> str:
-    """The table of the metrics, a column for each model while they are few, and the differences."""
+    """The table of the metrics, with a column for each model if there are few, and the differences."""
     blocks = ["\n".join(_metrics(comparison))]
     blocks += [
         f"**{what}:** {markdown(why)}" for what, _, why in (text.partition(": ") for text in failure_sentences(comparison))
@@ -264,7 +264,7 @@ def _section(differences: Differences, convention: str) -> list[str]:
 
 
 def _agreement(comparison: Comparison) -> list[str]:
-    """The outputs beside those of the first model, if they were compared."""
+    """The outputs compared with those of the first model, if they were."""
     if not any(model.agreement for model in comparison.candidates):
         return []
     table = "\n".join(_table(agreement_table(comparison, UNICODE)))
@@ -295,7 +295,7 @@ def relative_text(comparison: Comparison, candidate: Candidate, metric: str, gly
 
 
 def growth_text(excess: Excess) -> str:
-    """What is over a limit: ``FLOPs grew from 7.753 G to 8.195 G, by 441.8 M (+5.7 %), more than 1%``."""
+    """A limit that is exceeded: ``FLOPs grew from 7.753 G to 8.195 G, by 441.8 M (+5.7 %), more than 1%``."""
     metric = METRICS[excess.limit.metric]
     write = WRITERS[metric.unit]
     share = f" ({relation_text(excess.after / excess.before)})" if excess.before else ""

@@ -56,7 +56,7 @@ class FigureEntry(NamedTuple):
 
 
 def amount_text(value: float, quantity: Quantity) -> str:
-    """A quantity as its device's datasheet would have it: ``8 GiB``, ``68 GB/s``, ``$249``."""
+    """A quantity as in the data sheet of a device: ``8 GiB``, ``68 GB/s``, ``$249``."""
     if quantity is DOLLARS:
         return f"${value:,.0f}"
     if quantity is DOLLARS_PER_HOUR:
@@ -86,7 +86,7 @@ def figure_entries(device: Device) -> Iterator[FigureEntry]:
 
 
 def sources(device: Device) -> list[Source]:
-    """The sources of a device's figures, each once."""
+    """The distinct sources of a device's figures."""
     return list(dict.fromkeys(entry.figure.source for entry in figure_entries(device)))
 
 
@@ -175,7 +175,7 @@ def _title(entry: FigureEntry) -> str:
 
 
 def _hanging(head: str, text: str, width: int) -> list[Line]:
-    """The head, and the text behind it in as many lines as it takes; below it where the width has no room for both."""
+    """The head, followed by the text in as many lines as needed, or below it if the width is insufficient for both."""
     if len(head) + LEAST_TEXT > width:
         below = wrap(text, width - 2 * INDENT)
         return [*(((line, ""),) for line in wrap(head, width, "    ")), *(((f"    {line}", "faint"),) for line in below)]
@@ -226,7 +226,7 @@ def devices_csv(devices: Sequence[Device]) -> str:
 
 
 def figures_csv(devices: Sequence[Device]) -> str:
-    """One line per figure: of which device and part, and where it is from."""
+    """One line per figure, with its device, part and source."""
     header = ("device", "part", "figure", "value", "remark", "basis", "source", "url", "date", "how")
     rows = (
         [device.name, part, name, _plain(figure.value), remark, figure.basis, *figure.source, figure.how]
@@ -261,7 +261,7 @@ def _block(device: Device) -> list[str]:
     titles = ("Part", "Figure", "Value", "Basis", "Source", "")
     listed = []
     for source, number in numbers.items():
-        # Of an address as it is, Markdown makes a link; what is none is text.
+        # Markdown turns a URL into a link; anything else is text.
         is_link = re.fullmatch(r"https?://[\w.:/?=&%#~+,;@-]+", source.url, re.ASCII)
         listed.append(f"{number}. {markdown(cite(source))} {source.url if is_link else markdown(source.url)}".rstrip())
     about = [markdown(device.note), ""] if device.note else []

@@ -29,7 +29,7 @@ from onnxcost.render.units import align_units, exact, plural, relation_text, si,
 
 MOST_LAYERS = 10
 TITLES: Mapping[str, str] = {"flops": "FLOPs", "macs": "MACs"}
-"""Of conventions; others have their name."""
+"""The titles of conventions; others have their name."""
 
 
 def _arrow(left: str, right: str) -> str:
@@ -37,7 +37,7 @@ def _arrow(left: str, right: str) -> str:
 
 
 def operator_difference_table(differences: Differences, convention: str, glyphs: Glyphs) -> Table:
-    """One row per operator that differs; those without arithmetic, and those that do not differ, share the note."""
+    """One row per operator that differs; the note is on those without arithmetic and those that do not differ."""
     named = TITLES.get(convention, convention)
     columns = (
         Column("Operator", right=False, style="name", shrinks_to=16),
@@ -66,7 +66,7 @@ def _count(operator: CostedOperator, glyphs: Glyphs) -> str:
 
 
 def align_columns(columns: Sequence[Column], rows: Sequence[Sequence[str]], note: str, glyphs: Glyphs) -> Table:
-    """The table with number below number in each column to the right."""
+    """The table with the numbers in each column aligned."""
     by_column = [
         align_units([row[at] for row in rows]) if column.right else [row[at] for row in rows]
         for at, column in enumerate(columns)
@@ -77,7 +77,7 @@ def align_columns(columns: Sequence[Column], rows: Sequence[Sequence[str]], note
 
 
 def layer_difference_table(differences: Differences, convention: str, glyphs: Glyphs) -> Table:
-    """The layers whose MACs differ, up to MOST_LAYERS; a layer of one model alone has a sign."""
+    """The layers whose MACs differ, up to MOST_LAYERS; a layer that only one model has is marked."""
     named = TITLES.get(convention, convention)
     columns = (
         Column("Layer", right=False, style="name", shrinks_to=14),
@@ -128,7 +128,7 @@ def difference_lines(differences: Differences, convention: str, screen: Screen) 
 
 
 def difference_heading(differences: Differences, convention: str) -> tuple[str, list[str]]:
-    """Which two models, and the sums of their differences, what changed most first."""
+    """The two models, and the sums of their differences, the largest first."""
     left, right = differences.left, differences.right
     named, key = TITLES.get(convention, convention), "weight_bytes"
     parts: list[tuple[float, str]] = []
@@ -151,7 +151,7 @@ def difference_heading(differences: Differences, convention: str) -> tuple[str, 
 
 
 def _distance(quotient: float) -> float:
-    """How far a quotient is from 1: as far as its inverse."""
+    """How far a quotient is from 1; equal for its inverse."""
     return abs(log(quotient)) if 0 < quotient < inf else inf
 
 
@@ -173,7 +173,7 @@ def correspondence(differences: Differences) -> str:
 
 
 def change_rows(differences: Differences) -> list[tuple[str, str, str]]:
-    """The changes: the difference in work and in traffic, and a sentence; the last row has those that cost nothing."""
+    """The changes: the difference in work and in traffic, and a sentence; the last row summarizes those without a cost."""
     changes = differences.changes
     costly = [change for change in changes if change.count or change.traffic]
     rows = [(signed_text(each.count), signed_text(each.traffic, "bytes"), _sentence(each, differences)) for each in costly]
@@ -193,7 +193,7 @@ def _sentence(change: Change, differences: Differences) -> str:
     what = f"{left or right}{behind}, only in {alone}" if alone else f"{left} → {right}"
     longer = ""
     if not alone and len(change.left) != len(change.right):
-        # Where the more operators are: there they spell out what is one operator in the other.
+        # The side with more operators spells out what is one operator on the other side.
         longer = f" in {(differences.left if len(change.left) > len(change.right) else differences.right).label}"
     return f"{times}{what}{f': {change.reason}{longer}' if change.reason else ''}{where}"
 
@@ -322,7 +322,7 @@ def output_remarks(each: OutputDifference) -> list[str]:
 
 
 def _differing(each: OutputDifference) -> list[str]:
-    """What its numbers do not say about the difference."""
+    """What the numbers do not show about the difference."""
     of = f"of {exact(each.elements)}"
     parts = {
         each.reason: each.reason,

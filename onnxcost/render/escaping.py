@@ -10,21 +10,21 @@ import re
 from unicodedata import category
 
 LONGEST_TEXT, LONGEST_WORD = 2000, 300
-"""Characters; what is longer loses its middle. A path in a message is a word."""
+"""Characters; longer texts are shortened in the middle. A path in a message is a word."""
 LONGEST_CELL = 32_000
 """Characters of a CSV cell: spreadsheets take 32,767."""
 MOST_MARKS = 3
-"""Accents on one character: more than any language has would grow over the lines above and below."""
+"""The most accents on one character: more of them would overlap the lines above and below."""
 
-# Invisible characters that Python calls printable: fillers, variation selectors, blanks.
+# Invisible characters that Python considers printable: fillers, variation selectors, blanks.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U0001d159\U000e0100-\U000e01ef]"
 )
-# A cell that starts so is a formula; a semicolon separates cells where the comma is the decimal point.
+# A cell that starts like this is a formula; in locales with a decimal comma, a semicolon separates cells.
 _FORMULA = re.compile(r"(^|;)(?=\s*[-=+@\uff0d\uff1d\uff0b\uff20])")
-# What is markup wherever it stands; $70 is a price, and no formula ends before a digit.
+# Markup anywhere in a line; $70 is a price, and no formula ends before a digit.
 _MARKUP = re.compile(r"[\\`*_\[\]<>|#~&]|\$(?!\d)")
-# A line that starts so is an item of a list or the rule below a heading.
+# A line that starts like this is an item of a list or the rule below a heading.
 _BLOCK = re.compile(r"^(\s*)(?=[-+] |[-=]+\s*$)|^(\s*\d+)(?=[.)] )")
 
 
@@ -40,7 +40,7 @@ def mask(text: str) -> str:
 
 
 def shorten(text: str, width: int, ellipsis: str = "…", head: float = 0.4) -> str:
-    """The text in at most ``width`` characters: the middle goes, ``head`` is the share of the beginning in what is kept."""
+    """The text in at most ``width`` characters: the middle is cut, and ``head`` is the share of the beginning in the rest."""
     if len(text) <= width:
         return text
     kept = max(width - len(ellipsis), 0)
@@ -57,7 +57,7 @@ def plain(text: str) -> str:
 
 
 def cell(value: object) -> object:
-    """A value for a CSV file. A text that a spreadsheet would run gets a leading ``'``; numbers stay numbers."""
+    """A value for a CSV file. A text that a spreadsheet would execute gets a leading ``'``; numbers stay numbers."""
     if not isinstance(value, str):
         return value
     return _FORMULA.sub(r"\1'", mask(shorten(value, LONGEST_CELL, "...")))

@@ -11,11 +11,11 @@ from onnxcost.render.units import WRITERS, relation_text
 
 LEAST_CELL, MOST_CELL = 12, 36
 MOST_ROWS = 40
-"""Rows that are shown; files have all."""
+"""The most rows on a terminal; files have all."""
 
 
 def fleet_lines(run: FleetRun, screen: Screen) -> list[Line]:
-    """The table, and below it why boards have no result."""
+    """The table, followed by the reasons for boards without a result."""
     titles, columns = _cells(run, screen.glyphs)
     titles = [crop(plain(title), MOST_CELL, screen.glyphs.ellipsis) for title in titles]
     room = screen.width - INDENT - GAP - max(map(text_width, titles))

@@ -34,7 +34,7 @@ from onnxcost.report import CostReport
 
 
 class Entry(NamedTuple):
-    """One line of the summary: ``number`` and ``unit`` apart, so that they can be aligned, and a ``note`` behind them."""
+    """One line of the summary: ``number`` and ``unit`` are separate, so that they can be aligned; a ``note`` follows."""
 
     label: str
     number: str
@@ -45,7 +45,7 @@ class Entry(NamedTuple):
 R = TypeVar("R")
 C = TypeVar("C")
 TableField = tuple[Column, Callable[[R, C], str]]
-"""A column, and the text of its cell by the row and what the table knows."""
+"""A column, and a function from the row and the table's context to the text of a cell."""
 
 
 class Table(NamedTuple):
@@ -71,7 +71,7 @@ def model_title(graph: Graph) -> str:
 
 
 def model_facts(graph: Graph) -> list[str]:
-    """What is known about the model before anything is counted: graph, producer, opsets, size of the file."""
+    """The facts about the model that need no counting: graph, producer, opsets, size of the file."""
     used = {node.domain for node in graph.nodes}
     opsets = [f"{domain or 'opset'} {version}" for domain, version in sorted(graph.opsets.items()) if domain in used]
     name = graph.name if graph.path else ""
@@ -88,7 +88,9 @@ def tensor_texts(values: Iterable[Tensor], glyphs: Glyphs) -> list[tuple[str, st
 
 
 def dim_texts(graph: Graph, source: str) -> list[str]:
-    """The open dims that were given, derived or assumed, ``batch = 1``, with why; an assumed one with what changes it."""
+    """The open dims that were given, derived or assumed, ``batch = 1``, with the reason; an assumed one with the option that
+    sets it.
+    """
     return [
         f"{dim.name} = {dim.value}" + (f" ({', '.join(filter(None, notes))})" if any(notes) else "")
         for dim in graph.dims
@@ -116,7 +118,7 @@ def header_markdown(report: CostReport) -> str:
 
 
 def join_blocks(blocks: Iterable[list[str]]) -> str:
-    """The blocks that have text, a blank line between two of them."""
+    """The blocks that are not empty, separated by blank lines."""
     return "\n\n".join("\n".join(block) for block in blocks if any(block)) + "\n"
 
 
@@ -152,7 +154,7 @@ def entries_markdown(title: str, shown: Iterable[Entry]) -> list[str]:
 def table_markdown(content: Table) -> list[str]:
     """The table without its bars, its note below it."""
     kept = [at for at, column in enumerate(content.columns) if not column.is_bar]
-    # A number goes without its padding; the indentation of text becomes no-break spaces, which Markdown keeps.
+    # Numbers lose their padding; the indentation of text becomes no-break spaces, which Markdown keeps.
     rows = [
         [" ".join(row[at].split()) if content.columns[at].right else row[at].replace("  ", "\u00a0" * 4) for at in kept]
         for row in content.rows
@@ -189,8 +191,8 @@ def _value(value: Any, indent: str) -> str:
 
 
 def _encode_each(entries: list[Any]) -> list[str]:
-    """The JSON of each, by one call of json, which takes half the time. What it writes between two entries is nowhere else, or
-    in a string: then there are too many parts.
+    """The JSON of each, with one call of json, which takes half the time. Its separator of entries may also occur in a string:
+    then there are too many parts.
     """
     text = to_json([each for entry in entries for each in (entry, nan)])
     found = text[1:].split(", NaN, ")
@@ -208,7 +210,7 @@ BLANK: Line = ()
 
 
 def space_blocks(blocks: Iterable[list[Line]]) -> list[Line]:
-    """The blocks that have lines, a blank one between two of them."""
+    """The blocks that have lines, separated by blank ones."""
     lines: list[Line] = []
     for block in filter(None, blocks):
         lines += [BLANK, *block] if lines else block
@@ -216,7 +218,7 @@ def space_blocks(blocks: Iterable[list[Line]]) -> list[Line]:
 
 
 def label_of(text: str) -> Line:
-    """A label, as wide as all labels are."""
+    """A label, padded to the width of all labels."""
     return (("  ", ""), (text.ljust(LABEL_WIDTH), "label"))
 
 
@@ -233,7 +235,7 @@ def header_lines(report: CostReport, screen: Screen) -> list[Line]:
 
 
 def heading_lines(name: str, about: str, width: int) -> list[Line]:
-    """The name with the facts behind it, or below it if they do not fit."""
+    """The name followed by the facts, which are below it if they do not fit."""
     if text_width(name) + 2 + text_width(about) <= width:
         return [((name, "title"), (f"  {about}", "faint"))]
     return [((name, "title"),), *(((f"  {part}", "faint"),) for part in wrap(about, width - 2))]
@@ -257,7 +259,7 @@ def _tensors(label: str, values: list[tuple[str, str]], screen: Screen) -> list[
 
 
 def entry_lines(shown: Sequence[Entry], width: int) -> list[Line]:
-    """The entries, number below number and unit below unit."""
+    """The entries, with numbers and units aligned."""
     numbers = max(len(entry.number) for entry in shown)
     units = max(len(entry.unit) for entry in shown)
     lines = []
@@ -284,9 +286,9 @@ def matrix_lines(
     styles: Sequence[Sequence[str]],
     screen: Screen,
 ) -> list[Line]:
-    """A column below each label and a row behind each title, in several blocks if the width is insufficient.
+    """A column for each label and a row for each title, in several blocks if the width is insufficient.
 
-    ``columns`` have the cells of each label, ``styles`` their styles. Nothing if one column alone is too wide.
+    ``columns`` have the cells of each label, ``styles`` their styles. Empty if a single column is too wide.
     """
     first = max(map(text_width, titles))
     lines: list[Line] = []
@@ -301,10 +303,10 @@ def matrix_lines(
 
 
 def _blocks(labels: Sequence[str], columns: Sequence[Sequence[str]], room: int) -> list[list[tuple[int, int]]]:
-    """Which columns are beside each other, by their places, and how wide they are.
+    """The indices of the columns of each block, and the widths of the columns.
 
-    A column is as wide as its cells and its label; all are as wide as their cells if all fit then. Nothing if one alone
-    is too wide.
+    A column is as wide as its cells and its label; or as its cells if all columns fit then. Empty if a single column is too
+    wide.
     """
     least = [max(map(text_width, cells)) for cells in columns]
     full = [max(size, min(text_width(label), LONGEST_LABEL)) for size, label in zip(least, labels, strict=True)]
@@ -341,7 +343,7 @@ def table_html(content: Table) -> str:
 
 
 def heading_html(name: str, about: Iterable[str]) -> str:
-    """The name with the facts behind it."""
+    """The name followed by the facts."""
     return f"<p><b>{html(name)}</b> {html(' · '.join(about))}</p>"
 
 
@@ -351,7 +353,7 @@ def entries_html(shown: Iterable[Entry]) -> str:
 
 
 def rows_html(rows: Iterable[Sequence[str]], right: Sequence[bool], titles: Sequence[str] = ()) -> str:
-    """A table; spaces at the beginning of a cell, which show how deep it lies, are kept."""
+    """A table; leading spaces of a cell, which show its level, are kept."""
     sides = [f' style="text-align: {"right" if is_right else "left"}; white-space: pre"' for is_right in right]
     head = "".join(f"<th{side}>{html(text)}</th>" for side, text in zip(sides, titles, strict=False))
     lines = [

@@ -25,7 +25,7 @@ LEGEND = (
 
 @dataclass(frozen=True, slots=True)
 class FormulaText:
-    """An operator and its counts in words; ``about`` is what the formula's author says beside them."""
+    """An operator and its counts in words; ``about`` are further remarks of the formula's author."""
 
     operator: str
     family: str
@@ -82,7 +82,7 @@ def _detail(formula: FormulaText, width: int) -> list[Line]:
 
 
 def _names(formulas: Sequence[FormulaText]) -> tuple[str, list[str]]:
-    """The domain that most of a family are of, and the names in it; an operator of another domain shows its own."""
+    """The domain of most operators of a family, and the names in it; other operators have their domain in the name."""
     domains = [formula.operator.rpartition(".")[0] for formula in formulas]
     common = Counter(domains).most_common(1)[0][0]
     names = [formula.operator.rpartition(".")[2] for formula in formulas]
@@ -103,7 +103,7 @@ def _family(family: str, formulas: Sequence[FormulaText], width: int) -> list[Li
 
 
 def _share_width(columns: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Widths that fit: the widest columns give way first, down to their longest words, then below. The first keeps its own."""
+    """Widths that fit: the widest columns shrink first, to their longest words, then further. The first one keeps its."""
     sizes = [max(map(len, cells)) for cells in columns]
     words = [max(len(word) for cell in cells for word in cell.split()) for cells in columns]
     for least in (words, [LEAST_WIDTH] * len(columns)):

@@ -29,14 +29,14 @@ from onnxcost.render.verdict import interval_text, latency_text
 
 
 class TurnRow(NamedTuple):
-    """A turn and what was predicted for it, None if nothing was."""
+    """A turn and the prediction for it, None if there is none."""
 
     turn: Turn
     predicted: Speed | None = None
 
 
 class RunContext(NamedTuple):
-    """What a cell needs to know besides its row."""
+    """What the cells of a table need in addition to their row."""
 
     batch: int
     glyphs: Glyphs
@@ -75,7 +75,7 @@ COUNTED: Field = (Column("Tokens", drop=4), lambda row, _: exact(len(row.turn.to
 
 
 def run_table(run: GenerationRun, glyphs: Glyphs, predicted: Sequence[Speed] = ()) -> Table:
-    """A row for each context, beside what was predicted for it."""
+    """A row for each context, with the prediction for it."""
     rows = [TurnRow(turn, speed) for turn, speed in zip_longest(run.turns, predicted[: len(run.turns)])]
     has_prompt, is_predicted = any(turn.ttft for turn in run.turns), bool(predicted)
     first = [FIRST, *([PREDICTED_FIRST] if is_predicted else [])] if has_prompt else []

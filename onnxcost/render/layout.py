@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Glyphs(NamedTuple):
-    """The characters beyond ASCII that the output uses, or what stands for them."""
+    """The characters beyond ASCII that the output uses, or their substitutes."""
 
     full: str
     parts: str
@@ -36,7 +36,7 @@ class Glyphs(NamedTuple):
     none: str
 
     def bound(self, kind: str) -> str:
-        """The sign before a total that is no exact number: ``CostReport.bound`` as a character."""
+        """The sign before a total that is not exact: ``CostReport.bound`` as a character."""
         return {"lower": self.at_least, "upper": self.at_most, "mixed": self.about}.get(kind, "")
 
 
@@ -55,16 +55,16 @@ _TO_ASCII = str.maketrans(_SPELLED)
 
 
 def spell_out(text: str, glyphs: Glyphs) -> str:
-    """The text with mathematical signs spelled out where the screen has only ASCII."""
+    """The text with mathematical signs spelled out if the screen has only ASCII."""
     return text.translate(_TO_ASCII) if glyphs is ASCII else text
 
 
 _NARROW = re.compile("[\\x00-\u02ff–‘’“”…→−≈≤≥\u2580-\u259fσµ]*")
-"""Characters that a terminal shows in one column each: nearly all texts are of them, and need no table of widths."""
+"""Characters that take one column each on a terminal: nearly all texts consist of them, and need no table of widths."""
 
 
 def text_width(text: str) -> int:
-    """How many columns of a terminal the text takes: a CJK character two, a combining one none."""
+    """The number of columns that the text takes on a terminal: two for a CJK character, none for a combining one."""
     if _NARROW.fullmatch(text):
         return len(text)
     from rich.cells import cell_len  # start-up time is a feature
@@ -73,13 +73,13 @@ def text_width(text: str) -> int:
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:
-    """The text with spaces up to ``width`` columns, behind it or, for ``right``, before it."""
+    """The text padded with spaces to ``width`` columns, after it or, for ``right``, before it."""
     spaces = " " * (width - text_width(text))
     return spaces + text if right else text + spaces
 
 
 def _start(text: str, width: int) -> str:
-    """As much of the text as fits in ``width`` columns."""
+    """The start of the text that fits in ``width`` columns."""
     used = 0
     for at, char in enumerate(text):
         used += text_width(char)
@@ -89,7 +89,7 @@ def _start(text: str, width: int) -> str:
 
 
 def crop(text: str, width: int, ellipsis: str = "…", head: float = 0.4) -> str:
-    """The text in at most ``width`` columns: the middle goes, ``head`` is the share of the beginning in what is kept."""
+    """The text in at most ``width`` columns: the middle is cut, and ``head`` is the share of the beginning in the rest."""
     if text_width(text) <= width:
         return text
     kept = max(width - len(ellipsis), 0)
@@ -97,16 +97,17 @@ def crop(text: str, width: int, ellipsis: str = "…", head: float = 0.4) -> str
     last, room = len(text), kept - text_width(first)
     while last and (taken := text_width(text[last - 1])) <= room:
         last, room = last - 1, room - taken
-    # An accent whose letter is gone would stand on the ellipsis.
+    # An accent whose letter was cut would be on the ellipsis.
     while last < len(text) and not text_width(text[last]):
         last += 1
     return _start(first + ellipsis + text[last:], width)
 
 
 def wrap(text: str, width: int, indent: str = "", most: int | None = None, ellipsis: str = "…") -> list[str]:
-    """The text in lines of at most ``width`` columns, all but the first behind the ``indent``; a word that is too long is cut.
+    """The text in lines of at most ``width`` columns, all but the first indented by ``indent``; a word that is too long is
+    split.
 
-    What would be line ``most`` + 1 becomes an ellipsis.
+    After ``most`` lines, the rest becomes an ellipsis.
     """
     lines: list[str] = []
     line = ""
@@ -139,7 +140,7 @@ class Column(NamedTuple):
     """A column: ``style`` of its cells, right-aligned numbers, and what happens if the width is insufficient.
 
     ``shrinks_to`` is the least width of a column whose text may be shortened in the middle (0: it may not). Columns with
-    ``drop`` above 0 go one by one, the highest first.
+    ``drop`` above 0 are dropped one by one, the highest first.
     """
 
     title: str
@@ -151,17 +152,17 @@ class Column(NamedTuple):
 
 
 HEADS = (0.4, 0.6, 0.2, 0.8, 0.0, 1.0)
-"""Shares of a text's beginning in what is kept of it, in the order in which they are tried."""
+"""The shares of the beginning of a shortened text, in the order in which they are tried."""
 
 GAP = 2
 INDENT = 2
 COMFORTABLE = 30
 OPTIONAL = 4
-"""Columns whose ``drop`` is at least OPTIONAL go before a text is shortened to less than COMFORTABLE characters."""
+"""Columns whose ``drop`` is at least OPTIONAL are dropped before a text is shortened to fewer than COMFORTABLE characters."""
 BAR_WIDTHS = (8, 30)
 """The least and the greatest width of a bar."""
 LEAST_NAME = 8
-"""To how few columns a text is shortened before columns go that should stay."""
+"""A text is shortened to this width before columns are dropped that should stay."""
 
 
 def without_repeats(text: str, ellipsis: str) -> str:
@@ -173,7 +174,7 @@ def without_repeats(text: str, ellipsis: str) -> str:
 
 
 def shorten_all(texts: Sequence[str], width: int, ellipsis: str) -> list[str]:
-    """The texts of a column, cut at the place that leaves most of them distinct."""
+    """The texts of a column, cut so that most of them stay distinct."""
     if all(text_width(text) <= width for text in texts):
         return list(texts)
     texts = [text if text_width(text) <= width else without_repeats(text, ellipsis) for text in texts]
@@ -182,7 +183,7 @@ def shorten_all(texts: Sequence[str], width: int, ellipsis: str) -> list[str]:
 
 
 def bar(fraction: float, width: int, glyphs: Glyphs) -> str:
-    """A bar that is full for 1, in eighths of a character where the glyphs have them; what is above 0 is always visible."""
+    """A bar that is full for 1, in eighths of a character if the glyphs have them; it is visible for anything above 0."""
     steps = len(glyphs.parts)
     eighths = max(round(min(fraction, 1) * width * steps), 1 if fraction > 0 else 0)
     full, part = divmod(eighths, steps)
@@ -190,7 +191,7 @@ def bar(fraction: float, width: int, glyphs: Glyphs) -> str:
 
 
 def _fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> tuple[list[int], list[int]]:
-    """Which columns stay, and how wide each of them is."""
+    """The columns that are kept, and their widths."""
     natural = [
         BAR_WIDTHS[0] if column.is_bar else max(text_width(text) for text in (column.title, *(row[at] for row in rows)))
         for at, column in enumerate(columns)
@@ -213,7 +214,7 @@ def _fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -
         sizes = [min(size, LEAST_NAME) if column.shrinks_to else size for column, size in zip(columns, sizes, strict=True)]
         while room(sizes) < 0 and len(kept) > 2:
             kept.pop()
-        # What even the first two columns have no room for is cut.
+        # If even the first two columns do not fit, they are cut.
         for at in reversed(kept):
             sizes[at] = max(sizes[at] + min(room(sizes), 0), 1)
     spare = max(room(sizes), 0)
@@ -261,7 +262,7 @@ def spell_out_all(lines: Iterable[Line], glyphs: Glyphs) -> list[Line]:
 
 
 def wrap_pieces(label: Line, pieces: Sequence[str], separator: str, width: int, style: str = "") -> list[Line]:
-    """The label and the pieces behind it, in as many lines as it takes, breaking between pieces; a long piece is wrapped."""
+    """The label followed by the pieces, in as many lines as needed, broken between pieces; a long piece is wrapped."""
     margin = sum(text_width(text) for text, _ in label)
     lines = [""]
     for after, piece in enumerate(pieces, 1):
@@ -294,7 +295,7 @@ LEAST_WIDTH, MOST_WIDTH = 24, 1000
 
 
 class Screen(NamedTuple):
-    """What the output goes to: ``width`` in columns, its glyphs, and whether it takes colors."""
+    """The destination of the output: ``width`` in columns, its glyphs, and whether it supports colors."""
 
     width: int = WIDTH_OF_A_FILE
     glyphs: Glyphs = UNICODE
@@ -302,9 +303,9 @@ class Screen(NamedTuple):
 
 
 def detect_screen(stream: TextIO | None) -> Screen:
-    """The screen behind a stream; None stands for a file in UTF-8. COLUMNS, NO_COLOR and FORCE_COLOR are honored.
+    """The screen of a stream; None stands for a file in UTF-8. COLUMNS, NO_COLOR and FORCE_COLOR are honored.
 
-    A stream that is no terminal, such as a pipe to ``less``, has the width of the terminal that the command was started in.
+    A stream that is not a terminal, such as a pipe to ``less``, has the width of the terminal of the command.
     """
     is_terminal = stream is not None and stream.isatty()
     columns = os.environ.get("COLUMNS", "")
@@ -322,21 +323,21 @@ def detect_screen(stream: TextIO | None) -> Screen:
 
 
 def _terminal_widths(stream: TextIO) -> Iterator[int]:
-    """The widths of the terminals that the stream, stderr and stdin are."""
+    """The widths of the terminals among the stream, stderr and stdin."""
     for each in (stream, sys.stderr, sys.stdin):
-        # Closed, replaced by something without a number, or no terminal.
+        # closed, replaced by something without a file descriptor, or not a terminal
         with suppress(OSError, ValueError, AttributeError):
             if columns := os.get_terminal_size(each.fileno()).columns:
                 yield columns
 
 
 def text_of(lines: Iterable[Line]) -> str:
-    """The lines without their styles, none with spaces at its end."""
+    """The lines without styles and trailing spaces."""
     return "".join("".join(plain(text) for text, _ in line).rstrip() + "\n" for line in lines)
 
 
 def write(lines: Iterable[Line], stream: TextIO, screen: Screen) -> None:
-    """Write the lines to the stream; rich, which knows what colors a terminal has, is imported only if there are any."""
+    """Write the lines to the stream; rich, which knows the colors of a terminal, is imported only for colors."""
     if not screen.color:
         stream.write(text_of(lines))
         return
@@ -350,7 +351,7 @@ def write(lines: Iterable[Line], stream: TextIO, screen: Screen) -> None:
 
 
 class ProgressBar:
-    """Takes the steps that a run reports; ``prefix`` says which run it is. Without a bar it shows nothing."""
+    """Shows the steps that a run reports; ``prefix`` names the run. Without a bar it shows nothing."""
 
     def __init__(self, bar: Bar | None, clock: Callable[[], float] = time.monotonic) -> None:
         self.prefix = ""
@@ -360,7 +361,7 @@ class ProgressBar:
         self._end: float | None = None
 
     def __call__(self, progress: Progress) -> None:
-        """Show a step, and the time that is left. A step of unknown length has a bar without an end."""
+        """Show a step and the remaining time. A step of unknown length has an indeterminate bar."""
         if self._bar is None or self._task is None:
             return
         now, done = self._clock(), progress.done
@@ -369,7 +370,7 @@ class ProgressBar:
         elif done > max(self._done, self._first):
             self._end = now + (now - self._begin) * (1 - done) / (done - self._first)
         self._done = done or 0.0
-        # Drawn when the run reports, and once a second, but no more often: the model needs the cores.
+        # Drawn when the run reports, and once a second, but not more often: the model needs the cores.
         self._bar.update(
             self._task,
             description=plain(self.prefix + progress.phase),

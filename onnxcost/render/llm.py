@@ -41,11 +41,11 @@ ROWS: Sequence[tuple[str, PhaseText]] = (
     ),
     ("FLOPs per byte", lambda phase, glyphs: glyphs.none if phase.intensity is None else ratio(phase.intensity)),
 )
-"""Rows of the table of phases; that of states only if there are any."""
+"""Rows of the table of phases; the row of states only if there are any."""
 
 
 def phase_table(found: LanguageCost, glyphs: Glyphs) -> Table:
-    """A column for each phase, of all sequences together."""
+    """A column for each phase, for all sequences together."""
     columns = (Column("", right=False, style="label"), *(Column(phase.name.capitalize()) for phase in found.phases))
     shown = [row for row in ROWS if not row[0].startswith("States") or found.kv_bytes.state]
     return Table(columns, [(title, *(text(phase, glyphs) for phase in found.phases)) for title, text in shown])
@@ -120,7 +120,7 @@ def speed_table(speeds: Sequence[Speed], glyphs: Glyphs) -> Table:
 
 
 def llm_lines(found: LanguageCost, screen: Screen) -> list[Line]:
-    """The model, its phases, its cache and memory, and its speed on the devices that were asked for."""
+    """The model, its phases, its cache and memory, and its speed on the requested devices."""
     graph, glyphs = found.decode.report.graph, screen.glyphs
     about = f" {glyphs.dot} ".join(fact for fact in model_facts(graph) if fact != graph.name)
     blocks: list[list[Line]] = [

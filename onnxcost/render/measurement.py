@@ -39,7 +39,7 @@ MOST_NAMES = 8
 
 
 class Detail(NamedTuple):
-    """A label and some pieces of text, which a line may break between."""
+    """A label and pieces of text; a line may break between them."""
 
     label: str
     pieces: list[str]
@@ -139,7 +139,7 @@ def achieved_text(measurement: Measurement, glyphs: Glyphs) -> str:
 
 
 def throughput_pair(measurement: Measurement, tokens: int = 0) -> tuple[str, str]:
-    """``FPS``, and how many; of a decoder with so many new ``tokens`` a sequence, tokens per second."""
+    """``FPS`` and its value; for a decoder with ``tokens`` new tokens per sequence, tokens per second."""
     return ("Tokens/s", ratio(measurement.fps * tokens)) if tokens else ("FPS", ratio(measurement.fps))
 
 
@@ -189,7 +189,7 @@ def _memory(measurement: Measurement, report: CostReport | None) -> list[Entry]:
 
 
 def memory_entry(label: str, value: int | None, note: str, estimated: int | None = None) -> Entry:
-    """Bytes, unknown if they are None, beside the estimate of them."""
+    """Bytes, unknown for None, with their estimate."""
     beside = "" if estimated is None else f", estimated {binary(estimated)}"
     return Entry(label, "unknown", "", note + beside) if value is None else quantity_entry(label, binary(value), note + beside)
 
@@ -228,7 +228,7 @@ def batch_table(measurements: Sequence[Measurement], glyphs: Glyphs) -> Table:
 
 
 def measurement_markdown(measurement: Measurement, report: CostReport | None) -> str:
-    """Where and how the model was run, what that took, and the advice."""
+    """Where and how the model was run, the results, and the advice."""
     table = entries_markdown("Measured", measurement_entries(measurement, report, UNICODE))
     return join_blocks([*where_markdown("Measured", measurement), table, _advice([measurement])])
 
@@ -256,7 +256,7 @@ def _advice(measurements: Sequence[Measurement]) -> list[str]:
 
 
 def samples_csv(measurement: Measurement) -> str:
-    """One line per run, in their order."""
+    """One line per run, in order."""
     return csv_text(("run", "seconds"), enumerate(measurement.samples.tolist(), 1))
 
 
@@ -283,7 +283,7 @@ def batches_csv(measurements: Sequence[Measurement]) -> str:
 
 
 def measurement_lines(measurement: Measurement, report: CostReport | None, screen: Screen) -> list[Line]:
-    """Where and how the model was run, and what that took."""
+    """Where and how the model was run, and the results."""
     shown = entry_lines(measurement_entries(measurement, report, screen.glyphs), screen.width)
     return space_blocks([where_lines("Measured", measurement, screen), shown])
 
@@ -310,7 +310,7 @@ def where_lines(title: str, measurement: Measurement, screen: Screen, of_one: bo
 
 
 def measurement_html(measurement: Measurement) -> str:
-    """Where and how the model was run, what that took, and the advice."""
+    """Where and how the model was run, the results, and the advice."""
     how = [(detail.label, ", ".join(detail.pieces)) for detail in describe_run(measurement)]
     return "\n".join(
         [

@@ -1,4 +1,4 @@
-"""What nodes cost, for viewers of graphs: node data for Google's Model Explorer, and notes for the metadata of nodes."""
+"""The costs of nodes for graph viewers: node data for Google's Model Explorer, and notes for the metadata of nodes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def report_node_data(report: CostReport, convention: Convention = FLOPS, calls: 
 def count_by_output(report: CostReport, convention: Convention, calls: Collection[str] = ()) -> dict[str, int]:
     """The count of each node under a convention, by the name of its first output.
 
-    ``calls`` are the outputs of calls of functions, which stand for several nodes: they have none.
+    ``calls`` are the outputs of function calls, which are several nodes and therefore have no count.
     """
     values: dict[str, int] = {}
     for cost in report.counted:
@@ -33,7 +33,7 @@ def count_by_output(report: CostReport, convention: Convention, calls: Collectio
 
 
 def profile_node_data(profile: Profile, original: CostReport, calls: Collection[str] = ()) -> str:
-    """Node data with the milliseconds of each node of the file in one inference; what ran fused is at its main node."""
+    """Node data with the milliseconds of each node of the file in one inference; fused nodes count at their main node."""
     outputs = {cost.node.name: _output(cost.node) for cost in original.costs}
     values: dict[str, float] = {}
     for node, main in _mains(profile, original):
@@ -48,7 +48,7 @@ def _document(values: Mapping[str, float], name: str, graph: str) -> str:
         "name": name,
         "gradient": list(WHITE_TO_RED),
     }
-    # Model Explorer takes a file whose results have "results" for one by graphs.
+    # Model Explorer would interpret a file whose results have the key "results" as one by graph.
     return to_json({graph: data} if "results" in values else data, 1) + "\n"
 
 
@@ -57,13 +57,13 @@ def _output(node: Node) -> str:
 
 
 def _mains(profile: Profile, original: CostReport) -> list[tuple[ProfiledNode, str]]:
-    """The executed nodes that stand for nodes of the file, and the name of that with the most work."""
+    """The executed nodes that correspond to nodes of the file, and the name of the one with the most work."""
     work = {cost.node.name: FLOPS.number(cost.node, cost.work) for cost in original.counted}
     return [(node, max(node.origins, key=lambda name: work.get(name, 0))) for node in profile.nodes if node.origins]
 
 
 def report_notes(report: CostReport, calls: Collection[str] = ()) -> dict[str, dict[str, str]]:
-    """What each node costs, as texts, by the name of its first output: integers, of all its executions."""
+    """The costs of each node as texts, by the name of its first output: integers, for all its executions."""
     return {name: _notes(cost) for cost in report.costs if (name := _output(cost.node)) and name not in calls}
 
 
@@ -81,7 +81,7 @@ def _notes(cost: NodeCost) -> dict[str, str]:
 
 
 def profile_notes(profile: Profile, original: CostReport, calls: Collection[str] = ()) -> dict[str, dict[str, str]]:
-    """``report_notes``, and of what ran the time at the main node of what was fused; other nodes name that one."""
+    """``report_notes``, with the time at the main node of fused nodes; the other nodes name that one."""
     notes = report_notes(original, calls)
     outputs = {cost.node.name: _output(cost.node) for cost in original.costs}
     for node, main in _mains(profile, original):

@@ -66,7 +66,7 @@ MOST_KINDS = 5
 MOST_PIECES = 20
 LONGEST_NAME = 32
 APART = 4
-"""Columns between two pairs of a label and a number."""
+"""Columns between two pairs of label and number."""
 
 Pair = tuple[str, str]
 """A label, and a number with its unit."""
@@ -74,9 +74,8 @@ LABELS = {"Activations": "Peak activation memory", "Traffic": "Memory traffic", 
 
 
 def overview_lines(report: CostReport, view: View, screen: Screen, language: LanguageCost | None = None) -> list[Line]:
-    """Model, inputs, assumptions, totals, and the most expensive kinds of node; blank lines between while there is room.
-
-    Of a decoder, its prefill and decode in short take the place of some kinds.
+    """Model, inputs, assumptions, totals, and the most expensive kinds of node, with blank lines between them if there is room.
+    For a decoder, prefill and decode replace some of the kinds.
     """
     decoder = _decoder_lines(language, screen) if language is not None else []
     blocks = [
@@ -126,7 +125,7 @@ def _header(report: CostReport, screen: Screen) -> list[Line]:
 
 
 def _first_that_fit(pieces: Sequence[str], separator: str, width: int, screen: Screen) -> str:
-    """The first of the pieces, as many as the width has room for; one that is too long is cut."""
+    """The first pieces that fit in the width; one that is too long is cut."""
     count = len(pieces)
     while count > 1 and text_width(separator.join(pieces[:count])) > width:
         count -= 1
@@ -134,7 +133,7 @@ def _first_that_fit(pieces: Sequence[str], separator: str, width: int, screen: S
 
 
 def _few(label: str, pieces: Sequence[str], most: int, screen: Screen, style: str = "") -> list[Line]:
-    """The pieces behind the label, as many as ``most`` lines have room for, and how many more there are."""
+    """The label and the pieces that fit in ``most`` lines, and how many more there are."""
     lines: list[Line] = []
     for count in range(min(len(pieces), MOST_PIECES), 0, -1):
         rest = [f"and {len(pieces) - count} more: -v"] if count < len(pieces) else []
@@ -145,7 +144,7 @@ def _few(label: str, pieces: Sequence[str], most: int, screen: Screen, style: st
 
 
 def _totals(report: CostReport, view: View, screen: Screen) -> tuple[list[Pair], list[Pair]]:
-    """The numbers of the summary under their full names: what is computed and stored, what is kept and moved."""
+    """The numbers of the summary under their full names: computation and storage, then memory and traffic."""
     labels = LABELS | {view.convention.name: f"{view.convention.name} {view.convention.unit}"}
     pairs = []
     for entry in summary_entries(report, view, screen.glyphs):
@@ -157,7 +156,7 @@ def _totals(report: CostReport, view: View, screen: Screen) -> tuple[list[Pair],
 
 
 def _pair_lines(left: Sequence[Pair], right: Sequence[Pair], screen: Screen) -> list[Line]:
-    """Two columns of labels and numbers; one below the other where the width has no room for both."""
+    """Two columns of labels and numbers, one below the other if the width is insufficient for both."""
     sides = [_align(left, screen), _align(right, screen)]
     widths = [text_width("".join(side[0])) for side in sides]
     if INDENT + sum(widths) + APART > screen.width:
@@ -170,7 +169,7 @@ def _pair_lines(left: Sequence[Pair], right: Sequence[Pair], screen: Screen) -> 
 
 
 def _align(pairs: Sequence[Pair], screen: Screen) -> list[Pair]:
-    """The pairs with labels equally wide, and numbers equally wide."""
+    """The pairs with aligned labels and aligned numbers."""
     wide = max(LABEL_WIDTH - INDENT, *(text_width(label) for label, _ in pairs))
     values = [spell_out(value, screen.glyphs) for value in align_units([value for _, value in pairs])]
     most = max(map(text_width, values))
@@ -198,7 +197,7 @@ def _uncounted(report: CostReport, screen: Screen) -> list[Line]:
 
 
 def kind_table(report: CostReport, view: View, screen: Screen, count: int = MOST_KINDS) -> Table:
-    """The most expensive kinds of node: those that are alike in operator, shapes and cost are one row, ``Conv ×6``."""
+    """The most expensive kinds of node: those with the same operator, shapes and cost are one row, ``Conv ×6``."""
     kinds = group_kinds(report, view)
     most = sorted(kinds, key=lambda kind: -sum(cost.count(view.convention) for cost in kind))[:count]
     times = [sum(cost.node.repeat for cost in kind) for kind in most]
@@ -217,7 +216,7 @@ def kind_table(report: CostReport, view: View, screen: Screen, count: int = MOST
 
 
 def group_kinds(report: CostReport, view: View) -> list[list[Counted]]:
-    """The counted nodes that do arithmetic, those alike in operator, shapes and cost together; all if none does any."""
+    """The counted nodes that do arithmetic, grouped by operator, shapes and cost; all nodes if none does any."""
 
     def key_of(cost: Counted) -> tuple[object, ...]:
         shapes = (tensor and tensor.dims for tensor in cost.node.inputs)
@@ -233,7 +232,7 @@ OPERANDS: Field = (
         shape(tensor, context.glyphs.times) for tensor in (row.cost.node.inputs[:2] if row.cost else ()) if tensor is not None
     ),
 )
-"""The shapes of the first two inputs: of a contraction what is multiplied."""
+"""The shapes of the first two inputs: the operands of a contraction."""
 EXAMPLE: Field = (
     Column("Such as", right=False, style="faint", shrinks_to=24, drop=7),
     lambda row, _: node_label(row.cost) if row.cost else "",
@@ -241,7 +240,7 @@ EXAMPLE: Field = (
 
 
 def measured_lines(measurement: Measurement, screen: Screen, tokens: int = 0) -> list[Line]:
-    """Latency with its interval, throughput, memory, and how the model was run; ``tokens`` are the new ones of a decoder's
+    """Latency with its interval, throughput, memory, and how the model was run; ``tokens`` are the new tokens of a decoder's
     sequence.
     """
     latency = measurement.latency
@@ -284,7 +283,7 @@ def _conditions(measurement: Measurement) -> str:
 
 
 def verdict_lines(report: CostReport, view: View, screen: Screen, measurement: Measurement | None = None) -> list[Line]:
-    """The result in one line: the latency, or the counts if nothing was measured, and how few nodes do half of the work."""
+    """The result in one line: the latency, else the counts, and the fewest nodes with half of the work."""
     if measurement:
         pieces = [speed_text(measurement, tokens_of_run(report.graph))]
     else:
@@ -302,7 +301,7 @@ def verdict_lines(report: CostReport, view: View, screen: Screen, measurement: M
 
 
 def sum_up(pieces: Sequence[str], screen: Screen) -> list[Line]:
-    """The first pieces in one line, as many as it has room for; the first of all is wrapped if it has not."""
+    """The first pieces that fit in one line; if even the first one does not fit, it is wrapped."""
     kept = [piece for piece in pieces if piece]
     text = spell_out("; ".join(kept), screen.glyphs)
     while text_width(text) > screen.width and len(kept) > 1:

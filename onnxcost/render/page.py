@@ -1,7 +1,7 @@
-"""A result as a page for a browser: one file with its data, charts and tables, which loads nothing from anywhere.
+"""A result as a page for a browser: one self-contained file with its data, charts and tables.
 
-The page has the JSON document of the result, and scripts that draw it. A policy in the page lets the browser run these scripts
-alone, by their hashes, and open no connection.
+The page has the JSON document of the result, and scripts that draw it. A policy in the page allows the browser to run only
+these scripts, by their hashes, and no connections.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ DEVICES = ("raspberry-pi-5-8gb", "jetson-orin-nano-8gb", "core-i5-12400", "rtx-4
 SHORTEST, LONGEST, CONTEXTS = 256, 2**17, 6
 """How many contexts a language model's charts show, from the shortest to the longest, or the model's limit."""
 MOST_STEPS = 2000
-"""With more steps than these, the roofline is drawn for the first device alone: each takes four numbers a step."""
+"""With more steps, the roofline is drawn only for the first device: each device takes four numbers per step."""
 
 
 def build_page(document: Mapping[str, Any], text: str, extra: Mapping[str, Any]) -> str:
-    """The page of a JSON document; ``text`` is what a terminal shows of it, ``extra`` what charts need besides."""
+    """The page of a JSON document; ``text`` is its terminal output, ``extra`` are further data for charts."""
     title = _title(document)
     scripts = [_read_asset(name) for name in SCRIPTS]
     hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
@@ -55,7 +55,7 @@ def build_page(document: Mapping[str, Any], text: str, extra: Mapping[str, Any])
 
 
 def _title(document: Mapping[str, Any]) -> str:
-    """The model's file, or what the document is about."""
+    """The model's file, or the subject of the document."""
     model = document.get("model") or document.get("llm") or {}
     name = PurePath(str(model.get("path") or "")).name or str(model.get("name") or "")
     if "models" in document:

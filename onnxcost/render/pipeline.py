@@ -32,7 +32,7 @@ from onnxcost.results import group_by
 
 
 class PipelineRow(NamedTuple):
-    """A stage, or the total of all; what does not add up or is not known is None."""
+    """A stage, or the total; None for what cannot be added up or is unknown."""
 
     name: str
     runs: int
@@ -70,7 +70,7 @@ def pipeline_rows(pipeline: Pipeline) -> list[PipelineRow]:
 
 
 class PipelineContext(NamedTuple):
-    """What a cell needs to know besides its row."""
+    """What the cells of a table need in addition to their row."""
 
     glyphs: Glyphs
     total: PipelineRow
@@ -125,7 +125,7 @@ TIME_FIELDS: tuple[Field, ...] = (
 
 
 def pipeline_table(pipeline: Pipeline, glyphs: Glyphs, *, counts: bool = True) -> Table:
-    """A row for each stage and the total; with ``counts`` what is counted, and the time of what was measured."""
+    """A row for each stage and the total, with the counts if ``counts``, and the measured times."""
     rows = pipeline_rows(pipeline)
     is_timed = any(row.measurement for row in rows)
     fields = [NAME, RUNS, *COUNT_FIELDS, *((LATENCY, TIME) if is_timed else ())] if counts else [NAME, RUNS, *TIME_FIELDS]
@@ -185,7 +185,7 @@ def assumed_texts(pipeline: Pipeline) -> list[str]:
 
 
 def _measured_notes(pipeline: Pipeline) -> list[str]:
-    """In which run the stages with a cache were measured."""
+    """The run in which the stages with a cache were measured."""
     return [
         f"{stage.name} at {growth.name} = {growth.at((stage.runs - 1) // 2)}, in the middle of its {stage.runs} runs"
         for stage in pipeline.stages

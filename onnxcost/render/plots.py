@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 SUFFIXES: Mapping[str, str] = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
 COLORS: Mapping[str, str] = {"compute": "#0072b2", "memory": "#e69f00"}
-"""Of Okabe and Ito's palette, which people with a color vision deficiency can tell apart; the marks differ, too."""
+"""Okabe and Ito's palette, which is distinguishable with color vision deficiencies; the marks differ, too."""
 HUES = (*COLORS.values(), "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 MARKS: Mapping[str, str] = {"compute": "o", "memory": "^"}
 MOST_BARS, LONGEST_LABEL = 14, 40
 LARGEST = 1e200
-"""Axes have no place for more: they are computed in floats."""
+"""The largest number on an axis: axes are computed in floats."""
 
 
 class RooflinePoint(NamedTuple):
-    """FLOPs and bytes of a step, its seconds, and what bounds it: a key of COLORS."""
+    """FLOPs and bytes of a step, its seconds, and its bound: a key of COLORS."""
 
     flops: float
     bytes: float
@@ -77,10 +77,10 @@ def save_figure(figure: Figure, format_: str) -> bytes:
     content = io.BytesIO()
     fixed: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(format_, {})
     with matplotlib.rc_context({"svg.hashsalt": "onnxcost"}), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # A letter that the font lacks becomes a box.
+        warnings.simplefilter("ignore", UserWarning)  # A character that the font lacks becomes a box.
         try:
             figure.savefig(content, format=format_, dpi=160, metadata=fixed)
-        except RuntimeError as error:  # of FreeType, where a font cannot be read
+        except RuntimeError as error:  # FreeType's error for a font that cannot be read
             raise OnnxCostError(f"matplotlib cannot draw the chart: {error}") from None
     return content.getvalue()
 
@@ -95,7 +95,7 @@ def chart_html(result: Result) -> str:
 
 
 def _label(text: str) -> str:
-    """A string of a model as a label; a $ would begin a formula."""
+    """A string of a model as a label; a $ would start a formula."""
     return shorten(plain(text), LONGEST_LABEL).replace("$", r"\$")
 
 
@@ -106,7 +106,7 @@ def _check_numbers(numbers: Iterable[float]) -> None:
 
 
 def _draw_bars(axes: Axes, rows: Iterable[tuple[str, float]], what: str, text: Callable[[float], str]) -> None:
-    """The largest first; what has no place is summed up as "other"."""
+    """Bars, the largest first; those that do not fit are summed up as "other"."""
     ordered = sorted(rows, key=lambda row: -row[1])
     _check_numbers(amount for _, amount in ordered)
     if not (total := sum(amount for _, amount in ordered)):
@@ -174,7 +174,7 @@ def _draw_report_roofline(report: CostReport, axes: Axes) -> None:
 
 
 def _draw_profile_roofline(profile: Profile, axes: Axes) -> None:
-    """Each executed node as it was measured, below the best rate and bandwidth that any of them reached."""
+    """Each executed node as measured, with the best rate and bandwidth of all nodes as roofs."""
     nodes = [node for node in profile.to_dict()["profile"]["nodes"] if node["flops_per_second"] and node["bytes_per_second"]]
     peak = max((node["flops_per_second"] for node in nodes), default=1.0)
     bandwidth = max((node["bytes_per_second"] for node in nodes), default=1.0)
@@ -191,7 +191,7 @@ def _draw_profile_roofline(profile: Profile, axes: Axes) -> None:
 
 
 def _draw_roofline(axes: Axes, points: Sequence[RooflinePoint], roofs: Sequence[tuple[str, float, float]]) -> None:
-    """The roofs as (title, FLOP/s, bytes per second), and the points at their achieved rates; the larger, the more time."""
+    """The roofs as (title, FLOP/s, bytes per second), and the points at their achieved rates, larger for more time."""
     if not (shown := [point for point in points if point.flops and point.bytes and point.seconds]):
         raise InputError("no roofline can be plotted: no step has both FLOPs and memory traffic")
     _check_numbers(max(point[:3]) for point in points)
@@ -217,7 +217,7 @@ def _draw_roofline(axes: Axes, points: Sequence[RooflinePoint], roofs: Sequence[
 
 
 def _draw_latency(measurement: Measurement, axes: Axes) -> None:
-    """How many runs took how long, the median, and its 95 % interval."""
+    """A histogram of the run times, the median, and its 95 % interval."""
     axes.hist(measurement.samples, bins="auto", color=COLORS["compute"])
     median, interval = measurement.latency.median, measurement.latency.to_dict()["median_ci95"]
     axes.axvline(median, color="0.2", label=f"median {seconds(median)}")
@@ -238,7 +238,7 @@ def _draw_sweep_memory(swept: Sweep, axes: Axes) -> None:
 
 
 def _draw_sweep_latency(swept: Sweep, axes: Axes) -> None:
-    """As it was measured; on devices the middle of the estimated range, a line for each."""
+    """The measured latency; for devices, the middle of the estimated range, a line for each."""
     if swept.devices:
         for name in swept.devices:
             found = [(point, each.prediction.latency) for point in swept.points if (each := point.verdict(name))]

@@ -52,7 +52,7 @@ class ProfileView:
 
 
 def reconcile(profile: Profile, glyphs: Glyphs) -> list[Entry]:
-    """The times that must fit each other, how much of them is explained, and the memory beside its estimate."""
+    """The times and how they add up, the share that is counted, and the memory with its estimate."""
     counted = f"{exact(len(profile.nodes) - len(profile.uncounted))} of {plural(len(profile.nodes), 'node')} counted"
     coverage = quantity_entry("Coverage", share(profile.coverage, 1), f"of the nodes' time, {counted}")
     shown = [*_times(profile), coverage, *_memory(profile)]
@@ -73,7 +73,7 @@ def _times(profile: Profile) -> list[Entry]:
 
 
 def _more(value: float, base: float) -> str:
-    """How much larger or smaller a value is than another: ``+3.4 %``."""
+    """How much larger or smaller one value is than another: ``+3.4 %``."""
     return f"{100 * (value / base - 1):+.1f} %".replace("-", "−")
 
 
@@ -87,7 +87,7 @@ def _memory(profile: Profile) -> list[Entry]:
 
 @dataclass(frozen=True, slots=True)
 class ProfileContext:
-    """What a cell needs to know besides its row."""
+    """What the cells of a table need in addition to their row."""
 
     profile: Profile
     glyphs: Glyphs
@@ -166,7 +166,7 @@ TITLE = "Profiled"
 
 
 def profile_lines(profile: Profile, view: ProfileView, screen: Screen) -> list[Line]:
-    """How the times fit each other, what is not counted, and the tables."""
+    """How the times add up, what is not counted, and the tables."""
     lost = [part for line in describe_uncounted_nodes(profile) for part in paragraph(line, screen.width, "caution")]
     return space_blocks(
         [
@@ -180,7 +180,7 @@ def profile_lines(profile: Profile, view: ProfileView, screen: Screen) -> list[L
 
 
 def _verdict(profile: Profile, screen: Screen) -> list[Line]:
-    """The result in one line: the latency, and how few nodes take half of the nodes' time."""
+    """The result in one line: the latency, and the fewest nodes that take half of the nodes' time."""
     measured, nodes = profile.measurement, profile.nodes
     rate = achieved_text(measured, screen.glyphs) if measured and measured.flops_per_second else ""
     few = concentration_text([node.seconds for node in nodes], "time", len(nodes))
@@ -218,7 +218,7 @@ def profile_csv(profile: Profile, view: ProfileView) -> str:
 
 
 def profile_html(profile: Profile) -> str:
-    """How the times fit each other, what is not counted, and the slowest operators and nodes."""
+    """How the times add up, what is not counted, and the slowest operators and nodes."""
     view = ProfileView()
     return "\n".join(
         [

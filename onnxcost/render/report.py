@@ -34,7 +34,7 @@ from onnxcost.report import CostReport, record_of
 
 
 def reasons(report: CostReport) -> list[tuple[int, str, str]]:
-    """(how many, operator, reason) of what is not counted, the most frequent first, each with the option that mends it."""
+    """(number, operator, reason) of the nodes that are not counted, the most frequent first, with the option that helps."""
     shapes = {
         UNKNOWN_SHAPE.format(name=tensor.name): f" ({option_text('--shape', tensor.name, '1x8')})"
         for cost in report.uncounted
@@ -50,7 +50,7 @@ def reasons(report: CostReport) -> list[tuple[int, str, str]]:
 
 
 def other_conventions(report: CostReport, view: View) -> list[tuple[str, int]]:
-    """(name, total) under each convention that the summary does not show already."""
+    """(name, total) under each convention that the summary does not show."""
     shown = {FLOPS.name, MACS.name, view.convention.name}
     return [(name, report.total(convention)) for name, convention in CONVENTIONS.items() if name not in shown]
 
@@ -67,7 +67,7 @@ def _weights_note(report: CostReport) -> str:
 
 
 def summary_entries(report: CostReport, view: View, glyphs: Glyphs) -> list[Entry]:
-    """The totals. What is no exact number but a bound says so: while a node is uncounted, or data decides a shape."""
+    """The totals. Bounds are marked: if a node is uncounted, or data decides a shape."""
     memory, traffic = report.memory, report.whole.traffic
     bound = glyphs.bound(report.bound)
     stored = "" if report.has_all_weights else glyphs.at_least
@@ -110,7 +110,7 @@ SHOWN_TENSORS = 3
 
 
 def _peak_note(report: CostReport) -> str:
-    """Where the activations are at their peak, and the largest of what is there."""
+    """The node at the peak of the activations, and the largest tensors in memory."""
     peak = report.memory.peak
     if peak is None or peak.node is None:
         return "at peak"
@@ -124,7 +124,7 @@ def _peak_note(report: CostReport) -> str:
 
 
 def convention_texts(report: CostReport, view: View, glyphs: Glyphs, *, has_units: bool = False) -> list[str]:
-    """The same model under the other conventions, ``torch 8.178 G``, or with what is counted, ``torch 8.178 GFLOPs``."""
+    """The same model under the other conventions, ``torch 8.178 G``, or with units, ``torch 8.178 GFLOPs``."""
     texts = []
     for name, total in other_conventions(report, view):
         bound = glyphs.bound(report.bound_of(CONVENTIONS[name]))
@@ -133,7 +133,7 @@ def convention_texts(report: CostReport, view: View, glyphs: Glyphs, *, has_unit
 
 
 def type_texts(report: CostReport, view: View) -> list[str]:
-    """The convention's number by the type it is computed in, ``int8 3.629 G``; nothing if float32 has (nearly) all."""
+    """The convention's number by the type of the arithmetic, ``int8 3.629 G``; empty if (nearly) all is float32."""
     counts = {group.key[0]: group.total(view.convention) for group in report.by_dtype()}
     total = sum(counts.values())
     shown = sorted(((count, dtype) for dtype, count in counts.items() if 1000 * count > total), reverse=True)
@@ -183,7 +183,7 @@ def _uncounted_lines(report: CostReport, screen: Screen) -> list[Line]:
 
 
 def report_csv(report: CostReport, view: View) -> str:
-    """One line per node, or a module where the view has a depth. A node that is not counted has its reason and no numbers."""
+    """One line per node, or per module if the view has a depth. A node that is not counted has its reason and no numbers."""
     own = [view.convention.name] if view.has_own_count else []
     numbers = ["macs", "flops", *own, "parameters", "read_bytes", "write_bytes", "not_counted"]
     if view.depth is not None:

@@ -29,7 +29,7 @@ Sizes = Mapping[str, int]
 
 
 def scaling_lines(scaling: Scaling, points: Sequence[Sizes], screen: Screen) -> list[Line]:
-    """For a terminal: each formula, what it holds for, how it grows, and the totals at the points."""
+    """For a terminal: each formula, its domain, how it grows, and the totals at the points."""
     heading = heading_lines(plain(scaling.model), f"grows with {plain(', '.join(scaling.dims))}", screen.width)
     blocks = [heading]
     for texts in (_formulas(scaling), _growth(scaling), _domain(scaling)):

@@ -29,11 +29,11 @@ FIRST_TO_GO = (
     "intensity", "peak_rss_bytes", "operators", "nodes", "flops_per_second", "file_bytes", "peak_activation_bytes", "fps",
     "weight_bytes", "input", "traffic_bytes", "parameters", "latency",
 )  # fmt: skip
-"""The columns that go if the width is insufficient, in this order; the others stay."""
+"""The columns that are dropped if the width is insufficient, in this order; the others stay."""
 
 
 def scan_lines(scan: Scan, screen: Screen) -> list[Line]:
-    """The table, and below it what could not be run and how many models there are."""
+    """The table, followed by the models that could not be run, and the number of models."""
     columns = columns_of(scan, screen.glyphs)
     rows = list(zip(*columns.values(), strict=True))
     header, *lines = table(list(columns), rows, screen.width, screen.glyphs)
@@ -63,7 +63,7 @@ def _drop(name: str, scan: Scan) -> int:
 
 
 def _uncounted_lines(row: ScanRow, line: Line, screen: Screen) -> list[Line]:
-    """The label as in the table, and behind it the reason."""
+    """The label as in the table, followed by the reason."""
     start = (*line[:2], (" " * GAP, ""))
     margin = sum(text_width(text) for text, _ in start)
     text = spell_out(plain(row.reason), screen.glyphs)
@@ -102,7 +102,7 @@ def scan_csv(scan: Scan) -> str:
 
 
 def scan_markdown(scan: Scan) -> str:
-    """The table of those that were counted, and the others with their reasons."""
+    """The table of the counted models, and the others with their reasons."""
     columns = columns_of(scan, UNICODE)
     cells = zip(*columns.values(), strict=True)
     rows = [line for row, line in zip(scan.rows, cells, strict=True) if row.candidate]

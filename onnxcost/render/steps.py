@@ -25,7 +25,7 @@ PROVIDERS = {
     ("cpu", ""): "cpu", ("gpu", "NVIDIA"): "cuda", ("dla", "NVIDIA"): "tensorrt", ("gpu", "AMD"): "migraphx",
     ("gpu", "Intel"): "openvino", ("npu", "Intel"): "openvino", ("gpu", "Apple"): "coreml", ("npu", "Apple"): "coreml",
 }  # fmt: skip
-"""onnxruntime's provider for a part of a vendor's; its CPU provider runs on all CPUs."""
+"""onnxruntime's provider for a part of a vendor; its CPU provider runs on all CPUs."""
 
 
 def explanation_lines(assessment: Assessment, predictor: Predictor, options: str, screen: Screen) -> list[Line]:
@@ -74,7 +74,7 @@ def _sections(assessment: Assessment, predictor: Predictor, verdict: Verdict, op
 
 
 def _evidence(prediction: Prediction, estimate: Estimate) -> Iterator[str]:
-    """What the latency rests on, and what is known of other runtimes."""
+    """The evidence for the latency, and what is known about other runtimes."""
     yield f"{estimate.detail}{f' ({estimate.source})' if estimate.source else ''}"
     if estimate.coverage is not None:
         yield f"{100 * estimate.coverage:.0f} % of held-out results lie inside such a range"
@@ -140,7 +140,7 @@ def range_text(range_: Range) -> str:
 
 
 def _verification(assessment: Assessment, predictor: Predictor, demand: Demand, options: str) -> str:
-    """The command that measures it, on the device itself."""
+    """The command that measures it on the device itself."""
     part = predictor.part_of(demand.dtype)
     vendor = predictor.device.vendor if isinstance(predictor, Roofline) else ""
     provider = PROVIDERS.get((part, vendor)) or PROVIDERS.get((part, ""))

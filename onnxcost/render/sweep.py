@@ -130,7 +130,7 @@ def _rows(swept: Sweep) -> list[SweepRow]:
 
 
 def sweep_lines(swept: Sweep, screen: Screen) -> list[Line]:
-    """For a terminal: the table, what is missing from it and why, the best batch, and what figures rest on."""
+    """For a terminal: the table, what is missing from it and why, the best batch, and the evidence for the figures."""
     table = table_lines(build_table(_fields(swept), _rows(swept), screen.glyphs), screen)
     blocks = [
         heading_lines(plain(PurePath(swept.model).name or "model"), plain(", ".join(_facts(swept))), screen.width),
@@ -165,7 +165,7 @@ def _facts(swept: Sweep) -> list[str]:
 
 
 def _reasons(swept: Sweep) -> list[str]:
-    """Why points have no figures, points of the same reason together."""
+    """Why points have no figures, grouped by reason."""
     failed = [(point, point.reason) for point in swept.points if point.reason]
     failed += [
         (point, f"not measured: {point.measurement.reason}")

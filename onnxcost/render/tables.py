@@ -1,4 +1,4 @@
-"""The nodes, operators and modules of a report as rows and tables. Formats differ only in how they write them."""
+"""The nodes, operators and modules of a report as rows and tables. Formats differ only in how these are written."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class View:
 
     @property
     def has_own_count(self) -> bool:
-        """Whether the convention's number needs a column of its own beside MACs and FLOPs."""
+        """Whether the convention's number needs a column in addition to MACs and FLOPs."""
         return self.convention.name not in (FLOPS.name, MACS.name)
 
 
@@ -40,7 +40,7 @@ class View:
 class Row:
     """One line of a table: a node, an operator or a module (then ``level`` deep, the outermost being 0).
 
-    ``nodes`` of it, of which ``uncounted`` are in none of the sums; ``count`` is the chosen convention's number.
+    ``uncounted`` of its ``nodes`` are not in the sums; ``count`` is the chosen convention's number.
     """
 
     label: str
@@ -97,7 +97,7 @@ def group_row(group: Group, label: str, op_type: str, view: View, level: int = 0
 
 
 def sort_key(view: View) -> Callable[[Row], Any]:
-    """What the view sorts by; Python's sort is stable, so equals stay in execution order."""
+    """The sort key of the view; Python's sort is stable, so equal rows stay in execution order."""
     return SORTS[view.sort] if view.sort else lambda row: (-row.count, -row.flops)
 
 
@@ -114,7 +114,7 @@ def node_name(cost: NodeCost) -> str:
 
 
 def node_label(cost: NodeCost) -> str:
-    """The node's name behind its module, unless the name has the module in it, as TorchScript's and TensorFlow's names do."""
+    """The node's name after its module, unless the name contains the module, as TorchScript's and TensorFlow's names do."""
     name, scope = node_name(cost), cost.node.scope
     return name if not scope or scope[-1] in name.split("/") else "/".join((*scope, name))
 
@@ -148,7 +148,7 @@ OWN_NODES = "(own nodes)"
 def module_rows(report: CostReport, view: View) -> list[Row]:
     """A tree by module scope, ``depth`` levels deep, each module followed by its parts; ``label`` is the module's own name.
 
-    It keeps the order of execution, which is how a model is read, unless the view sorts.
+    It is in execution order, unless the view sorts.
     """
     return _branch(report.costs, 0, view if view.sort else replace(view, sort="order"))
 
@@ -172,7 +172,7 @@ def _branch(costs: Iterable[NodeCost], level: int, view: View) -> list[Row]:
 
 
 class ReportContext(NamedTuple):
-    """What a cell needs to know besides its row."""
+    """What the cells of a table need in addition to their row."""
 
     glyphs: Glyphs
     total: int
@@ -188,7 +188,7 @@ def _mark_bound(row: Row, context: ReportContext, text: str) -> str:
 
 
 def pad_unit(text: str, width: int = 1) -> str:
-    """A number with its unit, or the room of one, so that digits stand below digits."""
+    """A number with its unit, or spaces in its place, so that digits are aligned."""
     number, _, unit = text.partition(" ")
     return f"{number} {unit:>{width}}"
 
@@ -221,7 +221,7 @@ BAR: Field = (
 
 TITLES_BY_SORT = {"traffic": "Traffic", "parameters": "Params", "macs": "MACs"}
 AMOUNTS = (NODES, MACS_, FLOPS_, COUNT, PARAMETERS, TRAFFIC, SHARE, BAR)
-"""The fields of a group of nodes behind its name."""
+"""The fields of a group of nodes after its name."""
 
 
 def title_fields(view: View, fields: Iterable[Field]) -> list[Field]:
@@ -237,7 +237,7 @@ def title_fields(view: View, fields: Iterable[Field]) -> list[Field]:
 
 
 def group_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
-    """One row per module where the view has a depth, indented below its parent; else one per operator.
+    """One row per module if the view has a depth, indented below its parent; else one per operator.
 
     Operators that only move data share the note, unless the order is by what they do move.
     """
@@ -265,6 +265,6 @@ def node_table(report: CostReport, view: View, glyphs: Glyphs) -> Table:
 
 
 def top_field(field: TableField[R, C], shown: int, many: int, which: str) -> TableField[R, C]:
-    """The field under a title that says how many nodes of how many are shown, if these are not all."""
+    """The field with a title that says how many of the nodes are shown, if these are not all."""
     title = f"{which} {exact(shown)} of {exact(many)} nodes" if shown < many else field[0].title
     return field[0]._replace(title=title), field[1]

@@ -11,7 +11,7 @@ from onnxcost.runtime.profile import Profile, ProfiledNode
 
 MICROSECONDS = 1e6
 NODE, BODY = "node", "node with bodies"
-"""The categories of slices. The time of a node with bodies has that of the nodes in them."""
+"""The categories of slices. The time of a node with bodies includes that of the nodes in them."""
 ARENA, PLANNED = "arena in use, measured", "activations, estimated"
 """The counters."""
 
@@ -19,9 +19,9 @@ ARENA, PLANNED = "arena in use, measured", "activations, estimated"
 def chrome_trace(profile: Profile, original: CostReport) -> str:
     """The profiled runs as JSON in the format of chrome://tracing: a track for each thread of onnxruntime.
 
-    A slice is an execution of a node, with the work, bytes and achieved rates of one execution, and the nodes of the file that
-    it stands for; ``own_us`` is its time without that of the nodes in its bodies. One counter has the bytes in use of the arena
-    after each node, another those of the activations while it runs, as they are estimated from the executed graph.
+    A slice is an execution of a node, with its work, bytes and achieved rates, and the nodes of the file that it computes;
+    ``own_us`` is its time without that of the nodes in its bodies. One counter has the bytes in use of the arena after each
+    node, another those of the activations while it runs, as they are estimated from the executed graph.
     """
     graph = profile.report.graph
     others = {
@@ -38,7 +38,7 @@ def chrome_trace(profile: Profile, original: CostReport) -> str:
 
 
 def _names(profile: Profile) -> Iterator[dict[str, Any]]:
-    """What the process and its threads are called."""
+    """The names of the process and its threads."""
     label = profile.report.graph.path or profile.report.graph.name or "model"
     yield {"ph": "M", "name": "process_name", "pid": 1, "args": {"name": f"onnxruntime: {label}"}}
     for thread in sorted({each.thread for each in profile.timeline}):
@@ -62,7 +62,7 @@ def _slices(profile: Profile) -> Iterator[dict[str, Any]]:
 
 
 def _arguments(node: ProfiledNode, profile: Profile) -> dict[str, Any]:
-    """What one execution of the node costs, on average, and what it is."""
+    """The average cost of one execution of the node, and its identity."""
     times = node.executions_per_run or 1
     known = {
         "op_type": node.op_type,

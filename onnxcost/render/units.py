@@ -1,4 +1,4 @@
-"""Numbers, quantities and differences as text. Inside the project everything is in base units; prefixes exist here alone."""
+"""Numbers, quantities and differences as text. Everywhere else, values are in base units; only this file knows prefixes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SI_PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 BINARY_PREFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 SIGNIFICANT = 4
 HUGE = 10**6
-"""From here on what has the last prefix is written with an exponent."""
+"""From this value on, numbers with the last prefix are written with an exponent."""
 
 
 def _scale(value: float, base: int, prefixes: Sequence[str]) -> tuple[str, str]:
@@ -37,7 +37,7 @@ def si(value: float) -> str:
 
 
 def count_text(value: int, unit: str) -> str:
-    """A count with its unit: ``4.089 GMACs``, ``512 MACs``; a unit that is a word stands apart, ``25.53 M parameters``."""
+    """A count with its unit: ``4.089 GMACs``, ``512 MACs``; a unit that is a word is separated, ``25.53 M parameters``."""
     number, _, prefix = si(value).partition(" ")
     return f"{number} {prefix}{unit}" if unit[:1].isupper() or not prefix else f"{number} {prefix} {unit}"
 
@@ -56,7 +56,7 @@ def exact(value: int) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A part in percent with one decimal; "<0.1 %" for what would round to 0.0."""
+    """A share in percent with one decimal; "<0.1 %" for what would round to 0.0."""
     if not whole or not part:
         return "0 %"
     percent = 100 * part / whole
@@ -64,13 +64,13 @@ def share(part: float, whole: float) -> str:
 
 
 def rate(value: float, unit: str) -> str:
-    """Something per second with the SI prefix at its unit: ``12.34 GFLOP/s``."""
+    """A rate with the SI prefix of its unit: ``12.34 GFLOP/s``."""
     number, prefix = _scale(value, 1000, SI_PREFIXES) if value else ("0", "")
     return f"{number} {prefix}{unit}"
 
 
 class TimeUnit(NamedTuple):
-    """How times that belong together are written: ``unit`` is ``length`` seconds, with so many ``decimals``."""
+    """How related times are written: ``unit`` is ``length`` seconds; numbers have ``decimals`` decimals."""
 
     unit: str
     length: float
@@ -83,7 +83,7 @@ class TimeUnit(NamedTuple):
         return f"<{least:.{self.decimals}f}" if 0 < value < least / 2 else f"{value:,.{self.decimals}f}"
 
     def text(self, seconds: float) -> str:
-        """The number and the unit; what is far longer has a unit of its own."""
+        """The number and the unit; a far longer time has its own unit."""
         if seconds >= FAR * self.length and self.unit != "s":
             return time_unit(seconds).text(seconds)
         return f"{self.number(seconds)} {self.unit}"
@@ -94,7 +94,7 @@ TIME_UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
 
 
 def time_unit(seconds: float) -> TimeUnit:
-    """The unit in which a time has four significant digits and is not below 1: ``12.34 ms``; from a second on, seconds."""
+    """The unit in which a time has four significant digits and is at least 1: ``12.34 ms``; seconds for a second or more."""
 
     def shown(length: float) -> float:
         return float(f"{seconds / length:.{SIGNIFICANT}g}")
@@ -162,7 +162,7 @@ def signed_text(value: int, unit: str = "count") -> str:
 
 
 def align_units(texts: Sequence[str]) -> list[str]:
-    """Numbers with their units, ``4.089 G``, so that number stands below number and unit below unit."""
+    """Numbers with their units, ``4.089 G``, aligned by number and unit."""
     parts = []
     for text in texts:
         number, space, unit = text.rpartition(" ")

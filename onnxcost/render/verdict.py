@@ -22,7 +22,7 @@ WORDS: Mapping[str, str] = {
     "estimate": "the data sheet only: rough",
     "prediction": "this machine's calibration",
 }
-"""What a latency rests on, in a few words."""
+"""The evidence for a latency, in a few words."""
 LIMITED: Mapping[str, str] = {"compute": "arithmetic", "memory": "memory", "overhead": "launches", "": ""}
 """What takes most of the time: arithmetic, moving bytes, or launching steps."""
 LIMIT_TITLES: Mapping[str, str] = {
@@ -32,7 +32,7 @@ LIMIT_TITLES: Mapping[str, str] = {
 
 
 def rough_text(value: float) -> str:
-    """A number as exact as an estimate is: ``0.34``, ``6.6``, ``40``, ``1,612``."""
+    """A number with the precision of an estimate: ``0.34``, ``6.6``, ``40``, ``1,612``."""
     if value < 10:
         return f"{value:.2g}"
     return f"{float(f'{value:.3g}'):,.0f}"
@@ -73,18 +73,18 @@ def limits_text(limits: Limits) -> str:
 
 
 def price_text(verdict: Verdict) -> str:
-    """``$60``, or ``$0.526/h`` where an hour has a price; nothing if neither is known."""
+    """``$60``, or ``$0.526/h`` if it is priced per hour; empty if neither is known."""
     name, price = ("price", verdict.price) if verdict.hourly is None else ("hourly", verdict.hourly)
     return "" if price is None else amount_text(price, FIGURES[name])
 
 
 def cost_text(verdict: Verdict) -> str:
-    """``0.12–0.48``, dollars a million items; nothing if unknown."""
+    """``0.12–0.48``, dollars per million items; empty if unknown."""
     return interval_text(verdict.cost, none="")
 
 
 def need_text(fit: Fit, none: str = "–") -> str:
-    """The share of the memory that is needed, ``2 %``, or the bytes where the device's memory is not known."""
+    """The share of the memory that is needed, ``2 %``, or the bytes if the device's memory is unknown."""
     if fit.available is None:
         return binary(fit.needed)
     share = 100 * fit.needed / fit.available if fit.available else float("inf")
@@ -92,7 +92,7 @@ def need_text(fit: Fit, none: str = "–") -> str:
 
 
 def tightest(fits: Sequence[Fit]) -> Fit:
-    """The memory that is filled the most."""
+    """The memory with the largest share in use."""
     return max(fits, key=lambda fit: fit.needed / fit.available if fit.available else 0.0)
 
 
@@ -141,5 +141,5 @@ def failure_text(assessment: Verdicts) -> list[str]:
 
 
 def evidence_text(verdict: Verdict) -> str:
-    """What the latency rests on, in a word."""
+    """The evidence for the latency, in a word."""
     return verdict.prediction.latency.basis if verdict.prediction.latency else ""

@@ -123,7 +123,7 @@ def default_jobs() -> int:
 
 
 def _options(common: ModelSpec, settings: Settings | None) -> Document:
-    """What the results depend on besides the models, as plain data."""
+    """The options that the results depend on, as plain data."""
 
     def digest(array: Any) -> dict[str, Any]:
         return {"dtype": str(array.dtype), "shape": array.shape, "sha256": sha256(array.tobytes()).hexdigest()}

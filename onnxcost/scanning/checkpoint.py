@@ -66,7 +66,7 @@ def open_checkpoint(path: str, options: Document, stamps: Mapping[str, Stamp | N
         lines = "".join(result.to_line() for result in kept).encode()
         if lines != content:
             if fcntl is None:
-                file.close()  # Windows replaces no file that is open
+                file.close()  # Windows cannot replace an open file
             replace_file(place, lines)
             # The lock was on the replaced file; another scan may have locked the new one first.
             replaced, file = file, stack.enter_context(_open_locked(path))
@@ -79,9 +79,9 @@ def open_checkpoint(path: str, options: Document, stamps: Mapping[str, Stamp | N
 def merge_checkpoints(paths: Iterable[str]) -> list[Scanned]:
     """The results in several files, one for each model, in the order of the models' paths.
 
-    Of the lines in one file on the same model the last counts. A result "unfinished" gives way to that of another file.
-    Raises InputError for a file that is no checkpoint or has results of other options than the first one, and for models of
-    which the files say different things.
+    If one file has several lines for a model, the last one counts. The result of another file replaces an "unfinished" one.
+    Raises InputError for a file that is no checkpoint or has results of other options than the first one, and for models for
+    which the files have different results.
     """
     found: dict[str, tuple[str, Scanned]] = {}
     conflicts: list[str] = []
@@ -105,7 +105,7 @@ def merge_checkpoints(paths: Iterable[str]) -> list[Scanned]:
 
 
 def _name_differences(one: Scanned, other: Scanned) -> str:
-    """In what two results on the same model differ; "" if they differ at most in when and where they were made."""
+    """The keys in which two results for the same model differ, other than time and place; "" if there are none."""
     if (one.status, one.reason, one.report) == (other.status, other.reason, other.report):
         return ""
     bytes_ = {None if each.file is None else each.file.bytes for each in (one, other)}
@@ -127,7 +127,7 @@ def _select_current(
         _check_options(result, options, path, "repeat its options, or use a new file")
 
     def is_current(result: Scanned) -> bool:
-        """Whether this version counted the file as it is now, to the end."""
+        """Whether this version of onnxcost completely counted the current state of the file."""
         if is_remote(result.path) and result.file is None:  # of an unknown state
             return False
         return result.status != "unfinished" and result.version == __version__ and result.file == stamps[key_of(result.path)]

@@ -1,4 +1,4 @@
-"""A scan on a Dask cluster: each worker counts in a process of its own that time and memory limits can end."""
+"""A scan on a Dask cluster: each worker counts in its own process, which time and memory limits can end."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ if TYPE_CHECKING:
 
 LOCAL = "local:"
 MOST_SUBMITTED = 2000
-"""The tasks that the scheduler has at a time."""
+"""The most tasks that the scheduler has at a time."""
 MOST_TOGETHER, TURNS = 16, 32
-"""The models in a task, so that Dask's own work for one is small beside theirs; fewer where a thread would have fewer tasks."""
+"""The most models in a task, so that Dask's overhead is small in comparison; fewer if a thread would otherwise get fewer tasks
+than TURNS.
+"""
 CONNECT_SECONDS, WORKER_SECONDS, END_SECONDS = 10, 60, 10
 """How long to wait for the scheduler, for its first worker, and at the end for processes to close."""
 POLL_SECONDS, LOOK_SECONDS = 0.02, 5
-"""How often to look whether a task is done, and meanwhile whether there are workers."""
+"""How often to check for completed tasks, and in between for workers."""
 Versions = tuple[tuple[str, str], ...]
 
 
@@ -69,7 +71,7 @@ def open_client(address: str) -> Iterator[Client]:
 
 
 class Job(NamedTuple):
-    """What a worker needs to know of the scan for which it counts."""
+    """What a worker needs to know about the scan."""
 
     scan: str
     timeout: float
@@ -83,7 +85,7 @@ def count_on_cluster(
 ) -> Generator[tuple[ModelSpec, Answer]]:
     """Every task with its answer, as ``pool.count_tasks`` gives them, counted by the workers of ``open_client``'s cluster.
 
-    What a worker had when it was lost is given to another one. A task with which Dask has lost more workers than its setting
+    The tasks of a lost worker are given to another one. A task with which Dask has lost more workers than its setting
     ``allowed-failures`` allows is answered "unfinished". A worker gets at least ``1 + ahead`` tasks at a time.
 
     Raises InputError for workers with other versions, or without the folder that paths are relative to, and where the
@@ -123,7 +125,7 @@ def _count_all(client: Client, specs: Sequence[ModelSpec], timeout: float, io: i
                 elif future.status == "cancelled":
                     raise InputError("the connection to the Dask scheduler was lost")
                 elif future.status != "finished" or not isinstance(answers, list):
-                    # The worker was lost when it had the answers and had not sent them.
+                    # The worker was lost after it had the answers and before it sent them.
                     future.release()
                     waiting.appendleft(batch)
                     continue
@@ -151,8 +153,8 @@ def _wait_for_any(client: Client, results: as_completed) -> list[tuple[Any, list
 
 
 def _answer_lost(error: Exception, batch: Sequence[ModelSpec]) -> list[Answer]:
-    """The answer for the model of a task that Dask has given up because its workers were lost; none for several models, of
-    which one is the reason. Raises InputError for every other error.
+    """The answer for a task that Dask has given up because its workers were lost; none if it has several models, one of which
+    is the cause. Raises InputError for every other error.
     """
     from distributed import KilledWorker
 
@@ -165,7 +167,7 @@ def _answer_lost(error: Exception, batch: Sequence[ModelSpec]) -> list[Answer]:
 
 @cache
 def find_versions() -> Versions:
-    """The versions here that the workers must have, too: counts depend on them, and how tasks are sent."""
+    """The local versions that the workers must have, too: counts and the format of tasks depend on them."""
     python = ".".join(platform.python_version_tuple()[:2])
     return ("onnxcost", __version__), ("onnx", version("onnx")), ("Python", python)
 
@@ -200,15 +202,15 @@ def _refuse_versions(place: str, found: Versions | str, here: Versions) -> None:
 
 
 _IDLE: dict[str, list[tuple[deque[ModelSpec], Generator[tuple[ModelSpec, Answer]]]]] = {}
-"""On a worker, by scan: the processes that have no task at the moment, each as what it waits for and what it answers."""
+"""On a worker, by scan: the idle processes, each with its tasks and its answers."""
 _ENDED: set[str] = set()
 
 
 def count_on_worker(job: Job, batch: Sequence[ModelSpec]) -> list[Answer]:
-    """On a worker: the answers to the tasks, from a process that is kept for those of the same scan that follow."""
+    """On a worker: the answers to the tasks, from a process that is kept for later tasks of the same scan."""
     from distributed import get_worker
 
-    # Workers may come after the first check.
+    # Workers may join after the first check.
     place = f"the Dask worker {get_worker().address}"
     _refuse_versions(place, find_versions(), job.versions)
     if job.folder is not None and not Path(job.folder).is_dir():

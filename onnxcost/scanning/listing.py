@@ -1,4 +1,4 @@
-"""The models of a scan: those of folders and stores, their stamps, and the part of them that one job of an array counts."""
+"""The models of a scan: those in folders and stores, their stamps, and the shard that one job of an array counts."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Shard(NamedTuple):
     def select(self, paths: Iterable[str], given: Iterable[str]) -> list[str]:
         """The paths in this shard. Each is in one of the ``total`` shards, whatever other paths there are.
 
-        The shard depends on the path below the longest of the folders ``given`` that it is in, so that the folder may have
-        another place on each machine; for a path in none of them, on the path as it is.
+        The shard depends on the path below the longest of the folders ``given`` that it is in, so that the folder may be in a
+        different place on each machine; for a path in none of them, it depends on the whole path.
         """
         folders = sorted({os.path.join(key_of(path), "") for path in given}, key=len, reverse=True)  # noqa: PTH118
         return [path for path in paths if self._holds(path, folders)]
@@ -47,7 +47,7 @@ class Shard(NamedTuple):
 
 
 def list_paths(given: Iterable[str | os.PathLike[str] | Listed]) -> list[Listed]:
-    """The models in folders and at URLs, with their states as far as listings have them.
+    """The models in folders and at URLs, with their states if listings have them.
 
     Raises InputError for a folder without models.
     """
@@ -63,7 +63,7 @@ def list_paths(given: Iterable[str | os.PathLike[str] | Listed]) -> list[Listed]
 
 
 def find_stamps(models: Iterable[Listed], io: int = 0) -> dict[str, Stamp | None]:
-    """The current stamp of each model by the key of its path; None for what is not there or of an unknown state.
+    """The current stamp of each model by the key of its path; None for a missing model or an unknown state.
 
     ``io`` servers at a time are asked for the states of models at URLs that no listing has; with 0 they stay unknown.
     """

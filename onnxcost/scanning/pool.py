@@ -1,4 +1,4 @@
-"""The worker pool: processes that count one model after the other, their messages, and the replacement of dead ones."""
+"""The worker pool: processes that count one model at a time, their messages, and the replacement of those that died."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def count_tasks(
                 worker.take(waiting, min(ahead, len(waiting) // jobs))
                 continue
             if content is CLOSED and not (worker.has_begun or worker.is_late) and len(workers) > 1:
-                # It could not start, for which its model is not the reason: another worker takes the model.
+                # It could not start, which is not the model's fault: another worker takes the model.
                 waiting.extendleft(reversed(worker.tasks))
                 workers.remove(worker)
                 worker.close()
@@ -114,7 +114,7 @@ def count_tasks(
             yield worker.tasks.popleft(), answer
             is_usable = answer is content and not worker.is_late
             if is_usable:
-                # At the end the other workers get their share of what is waiting.
+                # At the end, the other workers get their share of the waiting tasks.
                 worker.take(waiting, min(ahead, len(waiting) // jobs))
             if is_usable and worker.tasks:
                 worker.begin()
@@ -183,7 +183,7 @@ class Worker:
             self._process.kill()
 
     def begin(self) -> None:
-        """Note that it works on its task from now on."""
+        """Note that it starts with its task."""
         self._deadline, self.has_begun = time.monotonic() + self._timeout, True
 
     def end_if_late(self) -> None:
@@ -205,7 +205,7 @@ class Worker:
         """How the process ended, and the last line of its errors."""
         try:
             code = self._process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:  # it waits for its next task, and what it said did not arrive
+        except subprocess.TimeoutExpired:  # it waits for its next task, and its answer did not arrive
             return "the process that counted it returned no readable result"
         if was_killed(code):
             return "the process that counted it was killed, most likely because the machine has too little memory"
@@ -217,11 +217,12 @@ class Worker:
 NO_NODES = b"\x08\x08:\x03\x12\x01gB\x02\x10\x11"
 """A model without nodes. Counting it imports all that counting needs, so that no model's time includes the imports."""
 GARBAGE = 20_000
-"""New objects between two garbage collections: Python's default takes a tenth of the time, none at all too much memory."""
+"""New objects between two garbage collections: Python's default takes a tenth of the time, and no collection too much memory.
+"""
 
 
 def serve() -> None:
-    """What a worker process does: count the specs on its standard input until the parent closes that, one after the other."""
+    """The main loop of a worker process: count the specs on its standard input, one at a time, until the parent closes it."""
     try:
         _answer_tasks()
     except BaseException:
@@ -234,7 +235,7 @@ def _answer_tasks() -> None:
     leave_interrupts_to_parent()
     answers = claim_output()
     tasks = TaskQueue()
-    # First, what counting needs is imported: threads that import it at the same time may see modules that are not complete.
+    # Import everything first: threads that import a module at the same time may see it incomplete.
     _report(ModelSpec(NO_NODES))
     threading.Thread(target=listen_to_parent, args=(tasks,), daemon=True).start()
     gc.freeze()
@@ -269,9 +270,9 @@ class TaskQueue:
 
 
 def count_task(task: ModelSpec, reading: Future[Skeleton] | None = None) -> Answer:
-    """The model's counts, or why there are none. The parts of the spec apply whose names the model has.
+    """The model's counts, or why there are none. The parts of the spec whose names the model has apply to it.
 
-    A model that cannot be read from its server, other than for not being there, is worth another try.
+    If a server fails to return a model, other than because it does not exist, another attempt may succeed.
     """
     start = time.perf_counter()
     try:

@@ -20,8 +20,8 @@ STATUSES = ("ok", "unmeasured", "failed", "unfinished")
 
 
 class Stamp(NamedTuple):
-    """Tells whether a file has changed: its size, and when it was last written, in nanoseconds since 1970; at a URL the
-    server's mark for its content, as an ETag.
+    """The state of a file: its size, and when it was last written, in nanoseconds since 1970; at a URL, the server's identifier
+    of its content, such as an ETag.
     """
 
     bytes: int | None
@@ -29,7 +29,7 @@ class Stamp(NamedTuple):
     mark: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Those that are known."""
+        """The known fields."""
         return {key: value for key, value in self._asdict().items() if value is not None}
 
 
@@ -38,7 +38,7 @@ class Scanned(Result):
     """The result for one model of a scan, which took ``seconds``. ``reason`` says why its ``status`` is not "ok".
 
     "unmeasured": it was counted but could not be run; "failed": it could not be counted; "unfinished": its process ran out of
-    time or memory or crashed, so that it is worth another try. ``report`` is ``CostReport.to_dict()`` without the nodes, with
+    time or memory or crashed, so another attempt may succeed. ``report`` is ``CostReport.to_dict()`` without the nodes, with
     the measurement without its samples; None for a model that was not counted. ``options`` are those of the scan.
     """
 
@@ -115,7 +115,7 @@ def stamp_of(path: str) -> Stamp | None:
 
 
 def key_of(path: str) -> str:
-    """A key that is the same for all ways to write a path."""
+    """A key that is the same for all spellings of a path."""
     return redact(path) if is_remote(path) else os.path.abspath(path)  # noqa: PTH100
 
 
@@ -140,7 +140,7 @@ class Scan(NamedTuple):
 
     @property
     def metrics(self) -> list[str]:
-        """The metrics to show: those that any model has; of the conventions only macs, flops and the one to sort by."""
+        """The metrics to show: those that any model has; of the conventions, only macs, flops and the one to sort by."""
         known = {name for row in self.rows if row.candidate for name in row.candidate.values}
         asked = {"macs", "flops", self.sort}
         return [name for name in METRICS if name in known and (name not in CONVENTIONS or name in asked)]
