@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ def attribute_bytes(node: Node) -> Counter[str]:
     """The bytes of its lists of numbers, by type: that of a float attribute is float32, of an integer int64."""
     found: Counter[str] = Counter()
     for numbers in node.attributes.values():
-        if isinstance(numbers, tuple) and numbers and not isinstance(numbers[0], str):
+        if isinstance(numbers, tuple | array) and numbers and not isinstance(numbers[0], str):
             is_real = isinstance(numbers[0], float)
             found["float32" if is_real else "int64"] += len(numbers) * (4 if is_real else 8)
     return found

@@ -6,6 +6,7 @@ windows, initial states, indices.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -112,4 +113,4 @@ def count_attributes(node: Node) -> int:
     lists = [node.attributes.get(name) for name in _ATTRIBUTES[node.op_type]]
     modes = node.attributes.get("nodes_modes") or ()
     branches = len(modes) - modes.count("LEAF")
-    return int(branches + sum(len(numbers) for numbers in lists if isinstance(numbers, tuple)))
+    return int(branches + sum(len(numbers) for numbers in lists if isinstance(numbers, tuple | array)))

@@ -7,93 +7,86 @@ Page of X: https://onnx.ai/onnx/operators/onnx_aionnxml_X.html.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from onnxcost.formulas.ml import best_class, classes_of, labels_type, post_transform_work, rows_of, scores_type
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV
 from onnxcost.formulas.table import FormulaTable, Types, always, formula
 from onnxcost.graph import NO_WORK, Node, Work
 
-Children = Mapping[tuple[int, int], tuple[tuple[int, int], tuple[int, int]]]
-"""The two children of each node that branches."""
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
-def depths_of(roots: Iterable[tuple[int, int]], children: Children) -> list[int]:
-    """The depth of each tree. Each node is visited once: where trees share nodes or have cycles, the first path to a node
-    counts.
+def measure_depths(roots: NDArray[np.intp], first: NDArray[np.intp], second: NDArray[np.intp]) -> list[int]:
+    """The depth of the tree below each root. ``first`` and ``second`` are the children of the nodes that branch: their indices
+    in the same arrays, or -1 for a leaf, which is a root's too where its tree branches nowhere.
+
+    All trees are walked at once, level by level. Each node is visited once: where trees share nodes or have cycles, the
+    shortest path to a node counts.
     """
-    seen: set[tuple[int, int]] = set()
-    found: dict[tuple[int, int], int] = {}
-    return [found[root] if root in found else found.setdefault(root, _depth(root, children, seen)) for root in roots]
+    import numpy as np
 
-
-def _depth(root: tuple[int, int], children: Children, seen: set[tuple[int, int]]) -> int:
-    """The branches on the longest path to a leaf, without recursion: a chain of thousands of nodes is a tree too."""
-    deepest, level = 0, [root]
-    while level := [node for node in level if node in children and node not in seen]:
-        seen.update(level)
-        deepest += 1
-        level = [child for node in dict.fromkeys(level) for child in children[node]]
-    return deepest
+    starts, tree_of = np.unique(roots, return_inverse=True)
+    depths, seen = np.zeros(len(starts), np.int64), np.zeros(len(first) + 1, bool)
+    seen[-1] = True  # -1 points here: a leaf
+    level, trees = starts, np.arange(len(starts))
+    while True:
+        is_new = ~seen[level]
+        level, trees = level[is_new], trees[is_new]
+        if not level.size:
+            return [int(depth) for depth in depths[tree_of]]
+        seen[level] = True
+        depths[trees] += 1  # once, however often a tree is in it
+        level, trees = np.concatenate((first[level], second[level])), np.concatenate((trees, trees))
 
 
 def _depths_by_number(node: Node) -> list[int]:
     """The depth of each tree whose nodes carry the number of their tree and their own."""
-    names = ("treeids", "nodeids", "modes", "truenodeids", "falsenodeids")
-    trees, numbers, modes, yes, no = lists = [node.attributes[f"nodes_{name}"] for name in names]
-    if len({len(each) for each in lists}) == 1 and (found := _depths_in_order(*lists)) is not None:
-        return found
-    children: dict[tuple[int, int], tuple[tuple[int, int], tuple[int, int]]] = {}
-    roots: dict[int, tuple[int, int]] = {}
-    for tree, own, mode, first, second in zip(trees, numbers, modes, yes, no, strict=True):
-        roots.setdefault(tree, (tree, own))
-        if mode != "LEAF":
-            children[tree, own] = (tree, first), (tree, second)
-    return depths_of(roots.values(), children)
+    import numpy as np
 
+    names = ("treeids", "nodeids", "truenodeids", "falsenodeids")
+    trees, own, yes, no = (np.asarray(node.attributes[f"nodes_{name}"], np.int64) for name in names)
+    modes = node.attributes["nodes_modes"]
+    branching = np.fromiter((mode != "LEAF" for mode in modes), bool, len(modes))
+    _, roots, trees = np.unique(trees, return_index=True, return_inverse=True)
+    if len({len(each) for each in (trees, own, yes, no, branching)}) > 1:
+        raise ValueError("the lists of its nodes have different lengths")
+    roots = roots[np.argsort(roots)]
+    if not branching.any():
+        return [0] * len(roots)
+    count = 1 + int(max(each.max() for each in (own, yes, no)))
+    trees *= count
+    keys = (trees + own)[branching]
+    order = np.argsort(keys, kind="stable")
 
-def _depths_in_order(
-    trees: Sequence[int], numbers: Sequence[int], modes: Sequence[str], yes: Sequence[int], no: Sequence[int]
-) -> list[int] | None:
-    """The depths where each tree is in a row, its nodes are numbered from 0 and both children of a node come after it, which no
-    other node has: as all exporters write them. None otherwise. One pass, from the last node to the first.
-    """
-    starts = [place for place, number in enumerate(numbers) if not number]
-    if not starts or starts[0] or len(set(trees)) != len(starts):
-        return None
-    depths = []
-    for start, end in zip(starts, [*starts[1:], len(numbers)], strict=True):
-        size = end - start
-        if trees[start:end].count(trees[start]) < size or numbers[start:end] != tuple(range(size)):
-            return None
-        below, taken = [0] * size, bytearray(size)
-        for own in range(size - 1, -1, -1):
-            if modes[start + own] != "LEAF":
-                first, second = yes[start + own], no[start + own]
-                if not (own < first < size and own < second < size and first != second) or taken[first] or taken[second]:
-                    return None
-                taken[first] = taken[second] = 1
-                below[own] = 1 + (below[first] if below[first] > below[second] else below[second])
-        depths.append(below[0])
-    return depths
+    def find(places: NDArray[np.intp] | NDArray[np.bool_], numbers: NDArray[np.int64]) -> NDArray[np.intp]:
+        """The branching nodes with these numbers in the trees of these places, the last of those that share one; -1 where
+        there is none.
+        """
+        wanted = np.where(numbers[places] < 0, -1, trees[places] + numbers[places])
+        last = np.searchsorted(keys, wanted, "right", order) - 1
+        return np.where(keys[order[last]] == wanted, order[last], -1)
+
+    return measure_depths(find(roots, own), find(branching, yes), find(branching, no))
 
 
 def _most_votes(trees: Sequence[int], leaves: Sequence[int]) -> int:
     """The votes of each tree's leaf with the most votes, summed over all trees."""
-    most: dict[int, int] = {}
-    for tree, votes in groupby(zip(trees, leaves, strict=True), key=itemgetter(0)):
-        if tree in most:  # the leaves of a tree are not in a row
-            break
-        most[tree] = max(Counter(votes).values())
-    else:
-        return sum(most.values())
-    most.clear()
-    for (tree, _), count in Counter(zip(trees, leaves, strict=True)).items():
-        most[tree] = max(count, most.get(tree, 0))
-    return sum(most.values())
+    import numpy as np
+
+    if len(trees) != len(leaves):
+        raise ValueError("the lists of its votes have different lengths")
+    if not len(trees):
+        return 0
+    lists = np.asarray(trees, np.int64), np.asarray(leaves, np.int64)
+    order = np.lexsort(lists[::-1])
+    tree, leaf = (each[order] for each in lists)
+    starts = np.flatnonzero(np.diff(tree, prepend=tree[0] - 1) | np.diff(leaf, prepend=leaf[0]))  # of the votes of a leaf
+    votes = np.diff(starts, append=len(tree))
+    return int(np.maximum.reduceat(votes, np.flatnonzero(np.diff(tree[starts], prepend=tree[0] - 1))).sum())
 
 
 def ensemble_work(rows: int, depths: list[int], votes: int, targets: int, aggregate: str, based: bool) -> Work:
@@ -147,17 +140,20 @@ TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 def _depths_by_index(node: Node) -> list[int]:
     """The depth of each tree whose nodes point to others by their index, and to leaves. A tree of one leaf has a node that
     points to it on both sides, and compares nothing."""
+    import numpy as np
+
     sides = [
-        zip(*(node.attributes[f"nodes_{side}{what}"] for what in ("nodeids", "leafs")), strict=True)
+        [np.asarray(node.attributes[f"nodes_{side}{what}"], np.int64) for what in ("nodeids", "leafs")]
         for side in ("true", "false")
     ]
-    branches = list(zip(*sides, strict=True))
-    children = {
-        (False, index): tuple((bool(leaf), child) for child, leaf in both)
-        for index, both in enumerate(branches)
-        if not (both[0] == both[1] and both[0][1])
-    }
-    return depths_of([(False, root) for root in node.attributes["tree_roots"]], children)  # type: ignore[arg-type]
+    (yes, _), (no, _) = sides
+    is_one_leaf = np.logical_and.reduce([yes == no, *(leaf != 0 for _, leaf in sides)])
+    first, second = (
+        np.where((leaf != 0) | (child < 0) | (child >= len(child)) | is_one_leaf[child.clip(0, len(child) - 1)], -1, child)
+        for child, leaf in sides
+    )
+    roots = np.asarray(node.attributes["tree_roots"], np.int64)
+    return measure_depths(np.where(is_one_leaf[roots], -1, roots), first, second)
 
 
 @formula(

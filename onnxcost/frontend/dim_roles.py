@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.frontend.hints import read_hints
 from onnxcost.frontend.normalize import nodes_in
+from onnxcost.frontend.number_lists import holds_list, numbers_in
 from onnxcost.operators import traits
 from onnxcost.operators.traits import CACHE_INPUTS
 
@@ -144,11 +145,12 @@ def _count_features(reader: Reader) -> int:
     listed = attributes.get(name)
     if listed is None:
         return 0
+    numbers = numbers_in(listed) if holds_list(listed) else listed.ints or listed.floats
     if name == "nodes_featureids":
-        return max(listed.ints, default=-1) + 1
+        return int(max(numbers, default=-1)) + 1
     rows = attributes.get(divisor)
     count = 1 if rows is None else rows.i or sum(rows.ints) or len(rows.floats)
-    found = len(listed.floats) // max(count, 1)
+    found = len(numbers) // max(count, 1)
     return found if found > 1 or divisor else 0
 
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from onnxcost.frontend.number_lists import holds_list, numbers_in
 from onnxcost.frontend.values import Step, Value, elements_in
 from onnxcost.graph import Elements, Node, Tensor
 from onnxcost.operators.traits import SOFTMAXES
@@ -120,7 +121,7 @@ def _defaults(op_type: str, domain: str, opset: int | None) -> tuple[Mapping[str
 
 
 def _plain(attribute: AttributeProto) -> Any:
-    """An attribute's value as int, float, str or a tuple of these; graphs and tensors stay out of the formulas' sight."""
+    """An attribute's value as int, float, str or a tuple of these, a long list of numbers as an array; graphs and tensors stay out of the formulas' sight."""
     match attribute.type:
         case 2:  # AttributeProto.INT, whose look-up takes longer than everything else here
             return attribute.i
@@ -128,6 +129,8 @@ def _plain(attribute: AttributeProto) -> Any:
             return attribute.f
         case 3:  # STRING
             return attribute.s.decode("utf-8", "replace")
+        case 6 | 7 if holds_list(attribute):
+            return numbers_in(attribute)
         case 7:  # INTS
             return tuple(attribute.ints[:])
         case 6:  # FLOATS

@@ -15,6 +15,7 @@ from onnxcost.documents import is_whole
 from onnxcost.errors import ModelError
 from onnxcost.frontend.byte_source import LARGEST, ByteSource, open_source
 from onnxcost.frontend.file_kinds import FILE_BYTES, NOT_STORED, describe_file
+from onnxcost.frontend.number_lists import FLOATS_FIELD, INTS_FIELD, LONG, NAMES, STRINGS_FIELD, NumberList
 from onnxcost.frontend.stored_graphs import StoredGraphs, read_graphs
 from onnxcost.spec import ModelSource
 
@@ -56,6 +57,8 @@ _DROPPED: Mapping[str, frozenset[int]] = {"Model": frozenset({20})}
 _PAYLOAD, _LOCATION_FIELDS = frozenset({4, 5, 6, 7, 9, 10, 11}), frozenset({13, 14})
 # A string that is left out where it is large: a compiled model, in the nodes that hold one.
 _STRING: Mapping[str, int] = {"Attribute": 4}
+# A Constant's lists, which are large as a tensor is: TensorProto's numbers of their types.
+_CONSTANT_LISTS: Mapping[bytes, int] = {b"value_floats": 1, b"value_ints": 7, b"value_strings": 8}
 
 
 class Skeleton(NamedTuple):
@@ -149,8 +152,9 @@ def _parse(small: bytes) -> tuple[ModelProto, StoredGraphs]:
 
 
 _SHORT = b"|".join(b"\\x%02x.{%d}" % (size, size) for size in range(24))
-_NUMBERS = re.compile(rb"(?:\x3d.{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f]|\x4a(?:" + _SHORT + rb"))++", re.DOTALL)
-"""Floats, integers and short strings of an attribute, one after the other."""
+_LIST = re.compile(rb"(?:\x3d.{4})++|(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])++|(?:\x4a(?:" + _SHORT + rb"))++", re.DOTALL)
+"""Floats, integers or short strings of an attribute, one after the other, each with its tag."""
+_SHORT_STRING = re.compile(rb"\x4a(?:" + _SHORT + rb")", re.DOTALL)
 
 
 class _Walk:
@@ -180,7 +184,9 @@ class _Walk:
             self._keep_to(self._source.size or 0)
         except IndexError:
             raise ModelError(f"it ends in the middle of a number at byte {self._start + len(self._data)}") from None
-        return b"".join(self._pieces)
+        whole = b"".join(self._pieces)
+        self._pieces.clear()
+        return whole
 
     def _copy(self, kind: str, start: int, end: int, depth: int) -> None:
         if depth > 4 * MAX_DEPTH:
@@ -188,11 +194,16 @@ class _Walk:
         if kind == "Tensor":
             self._copy_tensor(start, end)
             return
+        if kind == "Attribute" and end - start > LONG and self._mark and self._copy_list(start, end):
+            return
         children, dropped, string = _CHILDREN[kind], _DROPPED.get(kind, ()), _STRING.get(kind)
-        for number, size, at, after in self._fields(start, end, _NUMBERS if kind == "Attribute" else None):
+        for number, size, at, after in self._fields(start, end, _LIST if kind == "Attribute" else None):
             if number in dropped or (size > LARGE and number == string):
                 self._keep_to(at)
                 self._done = after
+                if number == string:  # an attribute of this type has one
+                    self._pieces.append(empty := bytes_field(number, b""))
+                    self._kept += len(empty)
             elif size > LARGE and number in children:
                 self._keep_to(at)
                 self._done = after - size
@@ -224,10 +235,61 @@ class _Walk:
             self._pieces.append(self._mark)
             self._kept += len(self._mark)
 
-    def _fields(self, position: int, end: int, skipped: re.Pattern[bytes] | None = None) -> Iterator[tuple[int, int, int, int]]:
+    def _copy_list(self, start: int, end: int) -> bool:
+        """Copies an attribute that is a long list, with a tensor for its numbers; False, and nothing is done, if it is another one.
+
+        A Constant's list becomes its tensor without data.
+        """
+        fields = self._fields(start, end, _LIST)
+        number, size, _, after = next(fields, (0, 0, start, start))
+        name = bytes(self._data[after - size - self._start : after - self._start]) if number == 1 else b""
+        constant = _CONSTANT_LISTS.get(name)
+        if constant is None and not NAMES.fullmatch(name):
+            return False
+        self._keep_to(start)
+        first, kept = len(self._pieces), self._kept
+        numbers, strings = NumberList(INTS_FIELD), 0
+        for number, size, at, after in fields:
+            field = number or self._data[at - self._start] >> 3
+            if field == STRINGS_FIELD and constant:
+                content = self._take(at, after)
+                strings += 1 if number else len(_SHORT_STRING.findall(content))
+            elif field in (FLOATS_FIELD, INTS_FIELD):
+                numbers = numbers if numbers.array else NumberList(field)
+                content = self._take(at, after)
+                if number:
+                    numbers.add_packed(content[len(content) - size :])
+                else:
+                    numbers.add_tagged(content)
+        self._keep_to(end)
+        tensor = b"\x08" + varint_bytes(strings or len(numbers.array)) + b"\x10"
+        if constant:
+            del self._pieces[first:]
+            self._pieces.append(bytes_field(1, b"value") + b"\xa0\x01\x04")  # type: TENSOR
+            tensor, data = tensor + varint_bytes(constant) + self._mark, memoryview(b"")
+        else:
+            data = memoryview(numbers.array).cast("B")
+            tensor += varint_bytes(numbers.data_type) + b"\x4a" + varint_bytes(len(data))
+        if constant or data:
+            self._pieces += [varint_bytes(5 << 3 | _BYTES) + varint_bytes(len(tensor) + len(data)) + tensor, data]
+        self._kept = kept + sum(map(len, self._pieces[first:]))
+        return True
+
+    def _take(self, start: int, end: int) -> bytes:
+        """The bytes from ``start`` to ``end``, which are not collected."""
+        self._keep_to(start)
+        first = len(self._pieces)
+        self._keep_to(end)
+        taken = b"".join(self._pieces[first:])
+        del self._pieces[first:]
+        self._kept -= len(taken)
+        return taken
+
+    def _fields(self, position: int, end: int, together: re.Pattern[bytes] | None = None) -> Iterator[tuple[int, int, int, int]]:
         """The fields from ``position`` to ``end``: number, bytes of the payload, where it begins, where it ends.
 
-        Those that ``skipped`` matches are left out: a gradient-boosting model has millions of them.
+        What ``together`` matches, many fields one after the other, is one with the number 0: a gradient-boosting model has
+        millions of them.
         """
         data, start, limit = self._data, self._start, self._limit
         groups = 0  # open ones: no field of ONNX is a group, and their contents are kept as they are
@@ -238,8 +300,10 @@ class _Walk:
                 if not data and end == _ENDLESS:
                     return
             index = position - start
-            if skipped is not None and not groups and (run := skipped.match(data, index, min(end - start, len(data)))):
-                position = start + run.end()
+            if together is not None and not groups and (run := together.match(data, index, min(end - start, len(data)))):
+                after = start + run.end()
+                yield 0, run.end() - index, position, after
+                position = after
                 continue
             tag = data[index]
             index += 1

@@ -20,6 +20,7 @@ from onnxcost.frontend.file_kinds import FILE_BYTES, NOT_STORED
 from onnxcost.frontend.hints import SIDE_KEYS
 from onnxcost.frontend.nodes import NAME_SCOPES
 from onnxcost.frontend.normalize import nodes_in
+from onnxcost.frontend.number_lists import holds_list, restore_list
 from onnxcost.frontend.reader import LARGE, read_skeleton
 from onnxcost.spec import ModelSource
 
@@ -48,6 +49,9 @@ def strip(model: ModelSource, path: str | os.PathLike[str], *, anonymize: bool =
     """
     skeleton = read_skeleton(model)
     small, files = skeleton.model, _files(skeleton.model, skeleton.path)
+    for part in (small.graph, *small.functions):
+        for attribute in (each for node in nodes_in(part.node) for each in node.attribute if holds_list(each)):
+            restore_list(attribute)
     target = Path(path)
     if target.exists() and any(target.samefile(file) for file in files):
         raise InputError(f"'{target}' is the model itself: writing the skeleton there would destroy its weights")

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from onnxcost.formulas import FORMULAS, Formula
-from onnxcost.formulas.trees import _depths_by_number, depths_of
+from onnxcost.formulas.trees import _depths_by_number, measure_depths
 from onnxcost.graph import Work
 from tests.oracle import Case, by_hand, case, check
 from tests.oracle.cases import node_of
@@ -103,11 +104,18 @@ def test_shapes(op_type, attributes, types) -> None:
     assert list(formula.shapes(node_of(case(op_type, X, **attributes), [X], [None]))) == types
 
 
-def test_a_chain_is_as_deep_as_it_is_long_and_a_cycle_ends() -> None:
-    chain = {(0, place): ((0, place + 1), (0, -1)) for place in range(10_000)}
-    assert depths_of([(0, 0), (0, 0)], chain) == [10_000, 10_000]
-    assert depths_of([(0, 0)], {(0, 0): ((0, 1), (0, 1)), (0, 1): ((0, 0), (0, 1))}) == [2]
-    assert depths_of([(0, 5)], {}) == [0]
+@pytest.mark.parametrize(
+    ("roots", "first", "second", "depths"),
+    [
+        pytest.param([0, 0], [*range(1, 5_000), -1], [-1] * 5_000, [5_000, 5_000], id="a chain, twice"),
+        pytest.param([0], [1, 0], [1, 0], [2], id="a cycle"),
+        pytest.param([-1, 0], [-1], [-1], [0, 1], id="a leaf alone"),
+        pytest.param([2, 0], [1, -1, -1], [-1, -1, -1], [1, 2], id="the deeper tree is stored first"),
+        pytest.param([0], [1, 3, -1, -1], [2, -1, 3, -1], [3], id="a node with two parents"),
+    ],
+)
+def test_depths(roots: list[int], first: list[int], second: list[int], depths: list[int]) -> None:
+    assert measure_depths(np.array(roots), np.array(first), np.array(second)) == depths
 
 
 @pytest.mark.parametrize(
@@ -118,22 +126,15 @@ def test_a_chain_is_as_deep_as_it_is_long_and_a_cycle_ends() -> None:
         pytest.param([0, 1, 2, 3, 4], [1, 0, 1, 0, 0], [2, 0, 4, 0, 0], [2], id="a node with two parents"),
         pytest.param([0, 1, 2, 3, 4], [1, 0, 0, 0, 0], [2, 0, 4, 0, 0], [2], id="a cycle"),
         pytest.param([0, 1, 2, 3, 4], [1, 0, 9, 0, 0], [2, 0, 4, 0, 0], [2], id="a child that is not there"),
+        pytest.param([0, 1, 2, 3, 4], [1, 0, -1, 0, 0], [2, 0, 4, 0, 0], [2], id="no child on one side"),
         pytest.param([0, 0, 1, 2, 3], [1, 0, 2, 0, 0], [2, 0, 3, 0, 0], [2], id="a number twice"),
     ],
 )
 def test_depths_however_the_nodes_are_numbered(numbers: list[int], yes: list[int], no: list[int], expected: list[int]) -> None:
-    """Twice the same tree: in one pass or not, that is what a walk from the root finds."""
     modes = tuple("LEAF" if place in (1, 3, 4) else "BRANCH_LEQ" for place in range(5))
     made = node_of(case(f"{ML}.TreeEnsembleRegressor", X, **TREES, opset=3), [X], [None])
     attributes = {
         "nodes_treeids": (7,) * 5 + (8,) * 5, "nodes_nodeids": tuple(numbers) * 2, "nodes_modes": modes * 2,
         "nodes_truenodeids": tuple(yes) * 2, "nodes_falsenodeids": tuple(no) * 2,
     }  # fmt: skip
-    children = {
-        (tree, numbers[place]): ((tree, yes[place]), (tree, no[place]))
-        for tree in (7, 8)
-        for place in range(5)
-        if modes[place] != "LEAF"
-    }
-    found = _depths_by_number(replace(made, attributes=attributes))
-    assert found == depths_of([(7, numbers[0]), (8, numbers[0])], children) == expected * 2
+    assert _depths_by_number(replace(made, attributes=attributes)) == expected * 2
