@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.frontend.hints import read_hints
+from onnxcost.frontend.long_lists import holds_list, numbers_in
 from onnxcost.frontend.normalize import nodes_in
-from onnxcost.frontend.number_lists import holds_list, numbers_in
 from onnxcost.operators import traits
 from onnxcost.operators.traits import CACHE_INPUTS
 

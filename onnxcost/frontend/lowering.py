@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_SYMBOLIC = 20_000
 """Nodes of the largest model whose symbols are followed; of larger ones all dims count as known."""
+_LARGE_MESSAGE = 2**24
+"""Bytes of a model without its weights that onnx does not infer as a whole: tree ensembles, whose lists it would copy twice."""
 BLOCKED = "com.microsoft.nchwc"
 """The domain of operators on blocks of channels."""
 
@@ -74,6 +76,8 @@ class _SymbolicDims(Mapping[str, tuple[Dim, ...]]):
 def _infer_symbolic_dims(model: ModelProto, dims: Sequence[BoundDim]) -> dict[str, tuple[Dim, ...]]:
     from onnx.shape_inference import infer_shapes
 
+    if model.ByteSize() > _LARGE_MESSAGE:
+        return {}
     of_inputs = {value.name: value.type.tensor_type.shape.dim for value in model.graph.input}
     places = [(of_inputs[name][axis], dim) for dim in dims for name, axis in dim.places if axis < len(of_inputs.get(name, ()))]
     bound = [(proto, proto.SerializeToString()) for proto, _ in places]

@@ -20,6 +20,7 @@ from onnxcost.frontend.contradictions import (
     check_window,
     refuse_contradiction,
 )
+from onnxcost.frontend.long_lists import holds_list
 from onnxcost.frontend.nodes import as_node, as_tensor, element_type, schema_of
 from onnxcost.frontend.values import Step, Value, tensor_type
 from onnxcost.graph import Tensor
@@ -193,7 +194,9 @@ def _explicit(step: Step) -> NodeProto:
     explicit.input.extend(message.input)
     explicit.output.extend(message.output)
     held = message.attribute[:]
-    explicit.attribute.extend([item for item in held if max(len(item.ints), len(item.floats), len(item.strings)) <= _LONG])
+    explicit.attribute.extend(
+        [item for item in held if not holds_list(item) and max(len(item.ints), len(item.floats), len(item.strings)) <= _LONG]
+    )
     if not trees:
         explicit.attribute.append(helper.make_attribute("onesided", 1))
     return explicit

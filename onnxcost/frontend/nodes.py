@@ -9,7 +9,7 @@ from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from onnxcost.frontend.number_lists import holds_list, numbers_in
+from onnxcost.frontend.long_lists import holds_list, numbers_in
 from onnxcost.frontend.values import Step, Value, elements_in
 from onnxcost.graph import Elements, Node, Tensor
 from onnxcost.operators.traits import SOFTMAXES
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from onnxcost.frontend.stored_graphs import StoredNode
 
 
-_LONG = 2**16
 VALUE_LIMIT = 64
 """Elements of the largest constant whose elements a formula can see."""
 
@@ -121,7 +120,9 @@ def _defaults(op_type: str, domain: str, opset: int | None) -> tuple[Mapping[str
 
 
 def _plain(attribute: AttributeProto) -> Any:
-    """An attribute's value as int, float, str or a tuple of these, a long list of numbers as an array; graphs and tensors stay out of the formulas' sight."""
+    """An attribute's value as int, float, str, or a tuple of these, for a long list of numbers an array; graphs and tensors
+    stay out of the formulas' sight.
+    """
     match attribute.type:
         case 2:  # AttributeProto.INT, whose look-up takes longer than everything else here
             return attribute.i
@@ -135,14 +136,9 @@ def _plain(attribute: AttributeProto) -> Any:
             return tuple(attribute.ints[:])
         case 6:  # FLOATS
             return tuple(attribute.floats[:])
-        case 8:  # STRINGS, of which a tree ensemble has two kinds, a million times
-            known: dict[bytes, str] = {}
-            found: list[str] = []
-            for start in range(0, len(attribute.strings), _LONG):
-                strings = attribute.strings[start : start + _LONG]
-                known |= {item: item.decode("utf-8", "replace") for item in strings if item not in known}
-                found += map(known.__getitem__, strings)
-            return tuple(found)
+        case 8:  # STRINGS
+            strings = tuple([item.decode("utf-8", "replace") for item in attribute.strings[:]])
+            return tuple(map(strings.__getitem__, numbers_in(attribute))) if holds_list(attribute) else strings
         case _:
             return None
 

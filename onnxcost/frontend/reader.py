@@ -15,7 +15,7 @@ from onnxcost.documents import is_whole
 from onnxcost.errors import ModelError
 from onnxcost.frontend.byte_source import LARGEST, ByteSource, open_source
 from onnxcost.frontend.file_kinds import FILE_BYTES, NOT_STORED, describe_file
-from onnxcost.frontend.number_lists import FLOATS_FIELD, INTS_FIELD, LONG, NAMES, STRINGS_FIELD, NumberList
+from onnxcost.frontend.long_lists import FLOATS, INTS, LONG, NAMES, SHORT_STRING, STRINGS, TAGGED, LongList
 from onnxcost.frontend.stored_graphs import StoredGraphs, read_graphs
 from onnxcost.spec import ModelSource
 
@@ -151,12 +151,6 @@ def _parse(small: bytes) -> tuple[ModelProto, StoredGraphs]:
     return model, read_graphs(model)
 
 
-_SHORT = b"|".join(b"\\x%02x.{%d}" % (size, size) for size in range(24))
-_LIST = re.compile(rb"(?:\x3d.{4})++|(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])++|(?:\x4a(?:" + _SHORT + rb"))++", re.DOTALL)
-"""Floats, integers or short strings of an attribute, one after the other, each with its tag."""
-_SHORT_STRING = re.compile(rb"\x4a(?:" + _SHORT + rb")", re.DOTALL)
-
-
 class _Walk:
     """One pass over a model, from its first byte to its last, that collects the bytes to keep.
 
@@ -197,7 +191,7 @@ class _Walk:
         if kind == "Attribute" and end - start > LONG and self._mark and self._copy_list(start, end):
             return
         children, dropped, string = _CHILDREN[kind], _DROPPED.get(kind, ()), _STRING.get(kind)
-        for number, size, at, after in self._fields(start, end, _LIST if kind == "Attribute" else None):
+        for number, size, at, after in self._fields(start, end, TAGGED if kind == "Attribute" else None):
             if number in dropped or (size > LARGE and number == string):
                 self._keep_to(at)
                 self._done = after
@@ -236,11 +230,11 @@ class _Walk:
             self._kept += len(self._mark)
 
     def _copy_list(self, start: int, end: int) -> bool:
-        """Copies an attribute that is a long list, with a tensor for its numbers; False, and nothing is done, if it is another one.
+        """Copies an attribute that is a long list, with a tensor for its numbers; False, and nothing is done, for others.
 
         A Constant's list becomes its tensor without data.
         """
-        fields = self._fields(start, end, _LIST)
+        fields = self._fields(start, end, TAGGED)
         number, size, _, after = next(fields, (0, 0, start, start))
         name = bytes(self._data[after - size - self._start : after - self._start]) if number == 1 else b""
         constant = _CONSTANT_LISTS.get(name)
@@ -248,28 +242,29 @@ class _Walk:
             return False
         self._keep_to(start)
         first, kept = len(self._pieces), self._kept
-        numbers, strings = NumberList(INTS_FIELD), 0
+        found, strings = LongList(INTS), 0
         for number, size, at, after in fields:
             field = number or self._data[at - self._start] >> 3
-            if field == STRINGS_FIELD and constant:
-                content = self._take(at, after)
-                strings += 1 if number else len(_SHORT_STRING.findall(content))
-            elif field in (FLOATS_FIELD, INTS_FIELD):
-                numbers = numbers if numbers.array else NumberList(field)
-                content = self._take(at, after)
-                if number:
-                    numbers.add_packed(content[len(content) - size :])
-                else:
-                    numbers.add_tagged(content)
+            found = found if found.array or field not in (FLOATS, INTS, STRINGS) else LongList(field)
+            if field != found.field:
+                continue
+            content = self._take(at, after)
+            if constant and field == STRINGS:  # which are seldom the same
+                strings += 1 if number else len(SHORT_STRING.findall(content))
+            elif number:
+                found.add_payload(content[len(content) - size :])
+            else:
+                found.add_tagged(content)
         self._keep_to(end)
-        tensor = b"\x08" + varint_bytes(strings or len(numbers.array)) + b"\x10"
+        tensor = b"\x08" + varint_bytes(strings or len(found.array)) + b"\x10"
         if constant:
             del self._pieces[first:]
             self._pieces.append(bytes_field(1, b"value") + b"\xa0\x01\x04")  # type: TENSOR
             tensor, data = tensor + varint_bytes(constant) + self._mark, memoryview(b"")
         else:
-            data = memoryview(numbers.array).cast("B")
-            tensor += varint_bytes(numbers.data_type) + b"\x4a" + varint_bytes(len(data))
+            self._pieces += [bytes_field(STRINGS, each) for each in found.strings]
+            data = memoryview(found.array).cast("B")
+            tensor += varint_bytes(found.data_type) + b"\x4a" + varint_bytes(len(data))
         if constant or data:
             self._pieces += [varint_bytes(5 << 3 | _BYTES) + varint_bytes(len(tensor) + len(data)) + tensor, data]
         self._kept = kept + sum(map(len, self._pieces[first:]))
@@ -285,7 +280,9 @@ class _Walk:
         self._kept -= len(taken)
         return taken
 
-    def _fields(self, position: int, end: int, together: re.Pattern[bytes] | None = None) -> Iterator[tuple[int, int, int, int]]:
+    def _fields(
+        self, position: int, end: int, together: re.Pattern[bytes] | None = None
+    ) -> Iterator[tuple[int, int, int, int]]:
         """The fields from ``position`` to ``end``: number, bytes of the payload, where it begins, where it ends.
 
         What ``together`` matches, many fields one after the other, is one with the number 0: a gradient-boosting model has

@@ -18,9 +18,9 @@ from onnxcost.frontend.expressions import operands
 from onnxcost.frontend.external import leaves_folder, scope_of, stored_tensors
 from onnxcost.frontend.file_kinds import FILE_BYTES, NOT_STORED
 from onnxcost.frontend.hints import SIDE_KEYS
+from onnxcost.frontend.long_lists import holds_list, restore_list
 from onnxcost.frontend.nodes import NAME_SCOPES
 from onnxcost.frontend.normalize import nodes_in
-from onnxcost.frontend.number_lists import holds_list, restore_list
 from onnxcost.frontend.reader import LARGE, read_skeleton
 from onnxcost.spec import ModelSource
 
