@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.documents import MOST_WHOLE
 from onnxcost.errors import InputError, did_you_mean
-from onnxcost.frontend.dim_roles import DimRole, ModelRoles, sizes_of
+from onnxcost.frontend.dim_roles import DimRole, ModelRoles
 from onnxcost.frontend.dims import describe_layout, turn_channels
 from onnxcost.frontend.expressions import evaluate, is_hyphenated, operands, solve
+from onnxcost.frontend.node_index import sizes_of
 from onnxcost.graph import BoundDim, option_text
 
 if TYPE_CHECKING:
@@ -87,7 +88,11 @@ class OpenDims:
         self.roles = ModelRoles(model, inputs, path)
         for value in inputs:
             tensor = value.type.tensor_type
-            if value.type.HasField("tensor_type") and not tensor.HasField("shape") and (rank := self.roles.rank(value)):
+            if (
+                value.type.HasField("tensor_type")
+                and not tensor.HasField("shape")
+                and (rank := self.roles.index.rank_read(value))
+            ):
                 for _ in range(rank):
                     tensor.shape.dim.add()
         self._slots = [

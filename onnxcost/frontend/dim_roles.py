@@ -6,19 +6,19 @@ A role follows from the dim's name, its input's name, type and other dims, and f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.frontend.hints import read_hints
-from onnxcost.frontend.long_lists import holds_list, numbers_in
-from onnxcost.frontend.normalize import nodes_in
+from onnxcost.frontend.image_sizes import ImageSizes
+from onnxcost.frontend.node_index import CHANNEL_COUNTS, FOLLOWED, NodeIndex, sizes_of
 from onnxcost.operators import traits
 from onnxcost.operators.traits import CACHE_INPUTS
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, ValueInfoProto
+    from onnx import ModelProto, ValueInfoProto
 
 
 class DimRole(NamedTuple):
@@ -47,12 +47,14 @@ _ROLES: Mapping[str, DimRole] = {
     ),
     "chunk": DimRole("samples", (512, 576, 1536, 1024, 256, 4096, 16000), "a chunk of 32 ms at 16 kHz"),
     "features": DimRole("features", (128, 64, 256, 32, 16, 8, 4, 3, 2, 1, 512), "no further information"),
+    "bins": DimRole("features", (80, 64, 128, 40, 257, 201, 513), "80 mel bins"),
     "heads": DimRole("heads", (8, 12, 16, 4, 32, 2, 1), "heads of attention"),
     "head size": DimRole("head size", (64, 128, 32, 80, 96, 256), "the size of a head"),
     "nodes": DimRole("nodes", (32, 16, 64), "a graph of 32 nodes"),
     "edges": DimRole("edges", (128, 64, 256), "4 edges per node"),
     "ends": DimRole("ends", (2,), "the two ends of each edge"),
     "points": DimRole("points", (1024, 512, 2048, 4096), "a point cloud"),
+    "keypoints": DimRole("points", (1024, 512, 2048, 256), "1024 keypoints of an image"),
     "prompts": DimRole("prompts", (2, 1, 5), "a point and one of padding"),
     "other": DimRole("other", (1, 2, 4, 8, 16, 32, 64, 128), "no further information"),
 }
@@ -66,8 +68,11 @@ _BY_SYMBOL: Sequence[tuple[str, str]] = (
     (r"(cache|kv)_dim$", "head size"),
     (r"past|cache|kv_?(len|seq)", "past"),
     (r"samples|audio|waveform", "samples"),
-    (r"nodes?(_|$)", "nodes"),
+    (r"(nodes?|atoms?)(_|$)", "nodes"),
     (r"edges?(_|$)", "edges"),
+    (r"voxels|pillars", "points"),
+    (r"key_?points|kpts", "keypoints"),
+    (r"mel_?bins|n_?mels?$|freq|bins$", "bins"),
     (r"head.?(dim|size)", "head size"),
     (r"heads", "heads"),
     (r"depth", "depth"),
@@ -76,16 +81,22 @@ _BY_SYMBOL: Sequence[tuple[str, str]] = (
 )
 _NUMBERED = r"[_.\W]*(dynamic_axes|dim|axis)?_?\d*"
 """What PyTorch's exporter puts behind an input's name to call a dim that has none."""
-_CHANNEL_COUNTS = (1, 3, 4)
-_TALL = 14
-"""Rows: no convolution over an image has a window so tall and one column wide."""
 _STATE = r"^[hc](_?(\d+|n|in))?$|state|hidden|cell"
 """The name of an input that carries a recurrent state, (layers, batch, hidden): it has no dim of time."""
 _CACHE = r"past(?!_(values|time|observed)|_features)|cache|present"
 """The name of an input with keys and values; a forecast's ``past_values`` are a series."""
 _AUDIO = r"wave|audio|sample|speech|^wav|pcm|sound|signal|input_values"
 _NOT_AUDIO = r"mel|feat|spec|len|mask|rate"
-OUTPUT_WORDS = r"box|score|label|det|anchor|cls|logits_?\d|pred"
+_PROMPT = 77
+"""Tokens that CLIP's text encoder makes."""
+_UNCOUNTED = 2
+"""Rows of a table of positions for padding, and for what the models of fairseq (RoBERTa, OPT) left unused."""
+_ADJACENCY = r"(^|_)adj(_|$)|adjacen|^a_?(hat|norm)?$|laplacian"
+_SPECTRUM = r"mel|spec(?!ies)|(?<!image_)feat|fbank|stft|(^|_)erb"
+"""The name of an input that is a spectrogram, if it has one channel or the two of complex numbers."""
+_BINS = frozenset(2**power + 1 for power in range(6, 13))
+"""Frequencies of a real Fourier transform."""
+_EDGE_ENDS = r"^(src|dst|source|target|senders?|receivers?)(_?(idx|index|ids|nodes?))?$"
 _POINTS = r"(^|_)(pts|points?)(_?cloud)?$|lidar|pcd|(^|_)xyz$"
 
 DIM_WORDS = (
@@ -94,7 +105,7 @@ DIM_WORDS = (
 )
 INPUT_WORDS = (
     "encoder|decoder|past|cache|present|wave|audio|samples?|speech|wav|pcm|sound|signal|input_values|mel|feat|spec|rate"
-    "|edge|node|latent|points?|pts|lidar|pcd|cloud|xyz"
+    "|edge|node|adj|laplacian|latent|points?|pts|lidar|pcd|cloud|xyz"
 )
 """The parts of a name that tell a role: a model without the other parts gets the same assumptions."""
 
@@ -102,56 +113,7 @@ _INTEGERS, _FLOATS, _STRING = (2, 3, 4, 5, 6, 7), (1, 10, 11, 16), 8
 """TensorProto's numbers of these element types."""
 
 _SIDES_OF = frozenset({"height", "width", "channels", "depth", "video frames"})
-_KEEPS_ROLE = (traits.VIEWS | traits.CASTS | traits.AFFINE | traits.REARRANGEMENTS | {"Div", "Concat"}) - {"Transpose"}
-"""Operators that only scale, cut or rearrange an input: its use is looked up behind them."""
-_SAME_DIMS = traits.QUANTIZERS | traits.DEQUANTIZERS | traits.CASTS | traits.IDENTITIES
-_SAME_RANK = traits.POINTWISE | traits.IDENTITIES | traits.SOFTMAXES | {"Resize", "Upsample"}
 _WEIGHTED = traits.FLOAT_PRODUCTS | {"Conv", "Gather"}
-_RANKS: Mapping[str, int] = {**dict.fromkeys(traits.FLOAT_PRODUCTS | {"Gather"}, 2), **dict.fromkeys(traits.RECURRENT, 3)}
-"""The rank of inputs that are looked up, multiplied by a matrix or followed in time."""
-_FOLLOWED = 24
-"""The most nodes that are visited to find the use of an input."""
-
-
-def sizes_of(value: ValueInfoProto) -> list[int | None]:
-    """The dims of an input, None for an open one."""
-    return [dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim]
-
-
-class Reader(NamedTuple):
-    """The first node that uses an input, and the dims of its weight."""
-
-    op_type: str
-    weight: tuple[int, ...] | None
-    node: NodeProto
-
-
-_FEATURES: Mapping[str, tuple[str, str]] = {
-    "Scaler": ("scale", ""),
-    "Imputer": ("imputed_value_floats", ""),
-    "LinearRegressor": ("coefficients", "targets"),
-    "LinearClassifier": ("coefficients", "intercepts"),
-    "SVMRegressor": ("support_vectors", "n_supports"),
-    "SVMClassifier": ("support_vectors", "vectors_per_class"),
-    **dict.fromkeys(("TreeEnsembleRegressor", "TreeEnsembleClassifier", "TreeEnsemble"), ("nodes_featureids", "")),
-}
-"""Of operators of ai.onnx.ml: the attribute with numbers for each feature, and the one that says for how many rows of them."""
-
-
-def _count_features(reader: Reader) -> int:
-    """How many features such a node reads; 0 where its attributes do not tell."""
-    attributes = {attribute.name: attribute for attribute in reader.node.attribute}
-    name, divisor = _FEATURES[reader.op_type]
-    listed = attributes.get(name)
-    if listed is None:
-        return 0
-    numbers = numbers_in(listed) if holds_list(listed) else listed.ints or listed.floats
-    if name == "nodes_featureids":
-        return int(max(numbers, default=-1)) + 1
-    rows = attributes.get(divisor)
-    count = 1 if rows is None else rows.i or sum(rows.ints) or len(rows.floats)
-    found = len(numbers) // max(count, 1)
-    return found if found > 1 or divisor else 0
 
 
 @dataclass
@@ -166,9 +128,13 @@ class ModelRoles:
         """The role of an input's dim. ``symbol`` is its name, "" without one."""
         kind = self._kind(value, axis, symbol)
         if kind in ("height", "width"):
-            return self._side(value, kind)
-        if kind == "features" and (reader := self._reader(value.name, _FEATURES.keys())) and (count := _count_features(reader)):
-            return DimRole(kind, (count, *_ROLES[kind].sizes), f"the features of {reader.op_type}")
+            is_volume = len(sizes_of(value)) == 5 and "depth" in (self._kind_in_clip(value, 1), self._kind_in_clip(value, 2))
+            size, reason = self._images.side(value, ("height", "width").index(kind), is_volume)
+            return DimRole(kind, (size, *_ROLES[kind].sizes), reason)
+        if kind == "features" and (found := self.index.count_features(value))[0]:
+            return DimRole(kind, (found[0], *_ROLES[kind].sizes), f"the features of {found[1]}")
+        if kind == "tokens" and value.name == "encoder_hidden_states" and self._denoises:
+            return DimRole(kind, (_PROMPT, *_ROLES[kind].sizes), f"a prompt of {_PROMPT} tokens")
         if kind in ("tokens", "frames", "past") and (hint := self._stated_length(value)) is not None:
             return DimRole(kind, (hint[0], *_ROLES[kind].sizes), hint[1])
         is_text = kind == "tokens" and value.type.tensor_type.elem_type in (*_INTEGERS, _STRING)
@@ -180,14 +146,6 @@ class ModelRoles:
         if "encoder" in name and rank > 2:
             return self.hints.get("source")
         return self.hints.get("context") if re.match("past_(values|time|observed)", name) else None
-
-    def rank(self, value: ValueInfoProto) -> int | None:
-        """The rank that the first reader of an input requires; None where it accepts any."""
-        reader = self._reader(value.name, {*_RANKS, "Conv", "ConvTranspose"})
-        weight = reader.weight if reader is not None else None
-        if reader is not None and reader.op_type in _RANKS:
-            return _RANKS[reader.op_type]
-        return len(weight) if weight is not None else None
 
     def role_of_symbol(self, symbol: str) -> DimRole:
         """The role of a dim that is only in an expression, by its name."""
@@ -203,9 +161,22 @@ class ModelRoles:
         return DimRole(role.kind, (size, *role.sizes), where)
 
     @cached_property
+    def index(self) -> NodeIndex:
+        """Who makes and who reads the values of the model."""
+        return NodeIndex(self.model)
+
+    @cached_property
+    def _images(self) -> ImageSizes:
+        return ImageSizes(self.index, self.inputs, self.hints)
+
+    @cached_property
     def hints(self) -> Mapping[str, tuple[int, str]]:
-        """The sizes that the model's metadata and the files beside it state, each with its source."""
-        return read_hints(self.model, self.path) if self.model is not None else {}
+        """The sizes that the model's metadata, the files beside it and its table of positions state, each with its source."""
+        hints = read_hints(self.model, self.path) if self.model is not None else {}
+        rows = self.index.counted_positions
+        if rows is not None and rows - _UNCOUNTED < hints.get("tokens", (rows, ""))[0]:
+            hints["tokens"] = rows - _UNCOUNTED, f"a table of {rows} positions"
+        return hints
 
     def _kind(self, value: ValueInfoProto, axis: int, symbol: str) -> str:
         """The kind of a dim: by a name of several letters, by its input, by a name of one letter, by its place."""
@@ -228,8 +199,14 @@ class ModelRoles:
         if found in ("tokens", "") and self._is_audio(value):
             is_last = axis == len(dims) - 1
             return ("chunk" if self._is_streamed else "samples") if is_last else "batch" if axis == 0 else "other"
-        if found in ("frames", "tokens") and len(dims) == 5:
-            return "video frames"
+        if found in ("frames", "tokens", "channels") and len(dims) == 5:
+            return "channels" if found == "channels" else "video frames"
+        if found == "samples" and axis == 0 and len(dims) > 1:  # how many sounds there are
+            return "batch"
+        if axis > 1 and found in ("frames", "tokens", "") and self._is_spectrum(value):
+            other = value.type.tensor_type.shape.dim[5 - axis].dim_param.lower()
+            is_time = found or dims[5 - axis] is not None or (axis == 3 and not re.search(r"time|frame|^t$", other))
+            return "frames" if is_time else "bins"
         if "point" in name and re.search("coord|label", name) and axis:
             return "prompts"
         if found and len(symbol) > 1:
@@ -237,13 +214,15 @@ class ModelRoles:
         by_place = self._kind_by_place(value, axis)
         # A letter may mean anything: it counts where neither it nor its place speaks of an image, or of features.
         is_open = found in _SIDES_OF or by_place in _SIDES_OF or (found == "batch" and len(dims) == 2)
+        if not found and by_place in _SIDES_OF and re.match(r"(num|n)_", symbol.lower()):
+            return "other"  # of things that nobody knows: parts, cameras
         return by_place if is_open or not found else found
 
     def _is_continued(self, value: ValueInfoProto) -> bool:
         """Whether an output is the input with more behind it, or an operator takes it for cached keys or values."""
-        made, names, seen = {output.name for output in self._outputs}, [value.name], 0
-        while names and seen < _FOLLOWED:
-            for node, position in self._consumers.get(names.pop(), ()):
+        made, names, seen = {output.name for output in self.index.outputs}, [value.name], 0
+        while names and seen < FOLLOWED:
+            for node, position in self.index.consumers.get(names.pop(), ()):
                 seen += 1
                 if position in CACHE_INPUTS.get(f"{node.domain}.{node.op_type}".lstrip("."), {}).values():
                     return True
@@ -274,65 +253,79 @@ class ModelRoles:
         """The usual kind of a dim whose name tells nothing."""
         dims, name = sizes_of(value), value.name.lower()
         rank, is_integer = len(dims), value.type.tensor_type.elem_type in (6, 7)
+        if self._adjacent and value.name not in self._adjacent and rank in (2, 3):
+            return ("batch", "nodes", "features")[axis + 3 - rank]
+        if value.name in self._adjacent:
+            return "nodes" if axis >= rank - 2 else "batch"
         if self._is_of_graph(value):
             if "edge" in name and axis == 0 and (dims[1:] or [0])[0] is None:
                 return "ends"
-            return "edges" if "edge" in name else "nodes" if axis == 0 else "other"
+            return "edges" if "edge" in name or re.search(_EDGE_ENDS, name) else "nodes" if axis == 0 else "other"
         if rank == 2 and axis == 0 and dims[1] in range(2, 10) and re.search(_POINTS, name):
             return "points"
-        if rank == 3 and re.search(_POINTS, name) and axis == 1 + (self._channels_of(value) in range(2, 10)):
+        if rank == 3 and re.search(_POINTS, name) and axis == 1 + (self.index.channels_of(value) in range(2, 10)):
             return "points"
-        if rank == 3 and self._reader(value.name, traits.RECURRENT, places=(5, 6)) is not None:
+        if rank == 3 and self.index.reader(value.name, traits.RECURRENT, places=(5, 6)) is not None:
             return ("other", "batch", "features")[axis]  # of each layer and direction
-        if rank == 3 and (reader := self._reader(value.name, traits.RECURRENT)) is not None:
+        if rank == 3 and (reader := self.index.reader(value.name, traits.RECURRENT)) is not None:
             is_batch_first = any(attribute.name == "layout" and attribute.i for attribute in reader.node.attribute)
             return ("batch", "frames", "features")[axis] if is_batch_first else ("frames", "batch", "features")[axis]
         if rank == 1 and self._are_vectors:
             return "tokens"
         if rank == 1 and not is_integer:
             return "other"
-        if axis == 0 and not (rank == 3 and dims[0] in _CHANNEL_COUNTS):
-            is_image = rank == 3 and dims[2] in _CHANNEL_COUNTS[1:] and self._reads_image(value)
+        if axis == 0 and not (rank == 3 and dims[0] in CHANNEL_COUNTS):
+            is_image = rank == 3 and dims[2] in CHANNEL_COUNTS[1:] and self._reads_image(value)
             return "height" if is_image else "batch"
         if rank == 5:
-            return self._kind_in_clip([dims[0], self._channels_of(value), *dims[2:]], axis)
+            return self._kind_in_clip(value, axis)
         if rank == 4:
             return (
                 ("channels", "height", "width")[axis - 1]
-                if not self.is_channels_last(value)
+                if not self.index.is_channels_last(value)
                 else ("height", "width", "channels")[axis - 1]
             )
-        if rank == 3 and (dims[0] in _CHANNEL_COUNTS[1:] or (dims[2] in _CHANNEL_COUNTS[1:] and self._reads_image(value))):
-            return "height" if axis == (1 if dims[0] in _CHANNEL_COUNTS[1:] else 0) else "width"
+        if rank == 3 and (dims[0] in CHANNEL_COUNTS[1:] or (dims[2] in CHANNEL_COUNTS[1:] and self._reads_image(value))):
+            return "height" if axis == (1 if dims[0] in CHANNEL_COUNTS[1:] else 0) else "width"
         is_state = rank == 3 and (dims[0] not in (None, 1) or re.search(_STATE, name))
         if is_state and axis == 1:
             return "batch"
         if rank == 3 and not is_state and dims[3 - axis] is not None:
             return "tokens" if axis == 1 else "frames"
-        reads_tokens = is_integer or value.type.tensor_type.elem_type == _STRING or self._reader(value.name, {"Gather"})
+        reads_tokens = is_integer or value.type.tensor_type.elem_type == _STRING or self.index.reader(value.name, {"Gather"})
         if rank == 2 and axis == 1:
             return "tokens" if reads_tokens else "features"
         return "other" if rank != 3 or is_state else "frames" if axis == 1 else "features"
 
-    def _kind_in_clip(self, dims: Sequence[int | None], axis: int) -> str:
+    def _kind_in_clip(self, value: ValueInfoProto, axis: int) -> str:
         """For (batch, channels, depth, height, width), or a video in another order."""
-        if dims[1] is None and dims[2] in _CHANNEL_COUNTS:  # (batch, frames, channels, height, width)
+        dims = sizes_of(value)
+        dims[1] = self.index.channels_of(value)
+        if dims[1] is None and dims[2] in CHANNEL_COUNTS:  # (batch, frames, channels, height, width)
             return ("video frames", "channels", "height", "width")[axis - 1]
-        if dims[4] in _CHANNEL_COUNTS:
-            return ("video frames", "height", "width", "channels")[axis - 1]
+        if dims[4] in CHANNEL_COUNTS:
+            reader = self.index.reader(value.name, {"Conv"}, moves=True) if dims[4] == 1 else None
+            is_volume = reader is not None and reader.weight is not None and len(reader.weight) == 5
+            return ("depth" if is_volume else "video frames", "height", "width", "channels")[axis - 1]
         return ("channels", "video frames" if dims[1] == 3 else "depth", "height", "width")[axis - 1]
 
     def _is_of_graph(self, value: ValueInfoProto) -> bool:
-        """Whether the input belongs to a graph of nodes and edges."""
-        return self._has_edges and len(sizes_of(value)) <= 2
+        """Whether the input belongs to a graph of nodes and edges, and has no dim of a batch."""
+        rank = len(sizes_of(value))
+        return rank <= 2 and (self._has_edges or any(len(dims) == 2 for dims in self._adjacent.values()))
+
+    @cached_property
+    def _adjacent(self) -> Mapping[str, Sequence[int | None]]:
+        """The dims of the inputs that are the adjacency matrix of a graph, ([batch,] nodes, nodes), by name."""
+        named = {value.name: sizes_of(value) for value in self.inputs if re.search(_ADJACENCY, value.name.lower())}
+        return {name: dims for name, dims in named.items() if len(dims) in (2, 3) and dims[-1] == dims[-2]}
 
     @cached_property
     def _has_edges(self) -> bool:
-        return any(
-            "edge" in value.name.lower()
-            and sizes_of(value)[:1] in ([2], [None])
-            and value.type.tensor_type.elem_type in _INTEGERS
-            for value in self.inputs
+        integers = [value for value in self.inputs if value.type.tensor_type.elem_type in _INTEGERS]
+        ends = [value for value in integers if re.search(_EDGE_ENDS, value.name.lower()) and len(sizes_of(value)) == 1]
+        return len(ends) == 2 or any(
+            "edge" in value.name.lower() and sizes_of(value)[:1] in ([2], [None]) for value in integers
         )
 
     def _is_audio(self, value: ValueInfoProto) -> bool:
@@ -341,18 +334,27 @@ class ModelRoles:
         element_type = value.type.tensor_type.elem_type
         if not 1 <= len(dims) <= 3 or element_type not in (*_FLOATS, 5):
             return False
-        if len(dims) == 3 and self._channels_of(value) not in (1, 2, None):
+        if len(dims) == 3 and self.index.channels_of(value) not in (1, 2, None):
             return False
         if dims[-1] is not None or re.search(_STATE, name) or (re.search(_NOT_AUDIO, name)):
             return False
         if re.search(_AUDIO, name) or (self._has_rate and len(dims) < 3):
             return True
-        reader = self._reader(value.name, _WEIGHTED | {"STFT"})
+        reader = self.index.reader(value.name, _WEIGHTED | {"STFT"})
         if reader is None:
             return False
         groups = next((attribute.i for attribute in reader.node.attribute if attribute.name == "group"), 1)
         reads_samples = reader.weight is not None and len(reader.weight) == 3 and reader.weight[1] in (1, 2) and groups == 1
         return reader.op_type == "STFT" or (reader.op_type == "Conv" and reads_samples)
+
+    def _is_spectrum(self, value: ValueInfoProto) -> bool:
+        """Whether the input has the frequencies of a sound along one of its last axes and time along the other."""
+        dims, name = sizes_of(value), value.name.lower()
+        if len(dims) != 4 or value.type.tensor_type.elem_type not in _FLOATS or 3 in dims:
+            return False
+        return bool(_BINS & set(dims[1:])) or (
+            self.index.channels_of(value) in (1, 2, None) and re.search(_SPECTRUM, name) is not None
+        )
 
     def _masks_audio(self, value: ValueInfoProto) -> bool:
         """Whether it says which samples of another input count."""
@@ -380,184 +382,12 @@ class ModelRoles:
     def _has_rate(self) -> bool:
         return any(re.fullmatch(r"sr|sampl\w*_rate", value.name.lower()) for value in self.inputs)
 
+    @cached_property
+    def _denoises(self) -> bool:
+        """Whether the model is that of a diffusion pipeline, which is asked for each step in time."""
+        return any(value.name in ("timestep", "timesteps") for value in self.inputs)
+
     def _reads_image(self, value: ValueInfoProto) -> bool:
         """Whether the first convolution behind the input is one over height and width."""
-        reader = self._reader(value.name, _WEIGHTED | traits.RECURRENT | {"Resize"}, moves=True)
+        reader = self.index.reader(value.name, _WEIGHTED | traits.RECURRENT | {"Resize"}, moves=True)
         return reader is not None and (reader.op_type == "Resize" or (reader.weight is not None and len(reader.weight) == 4))
-
-    def _channels_of(self, value: ValueInfoProto) -> int | None:
-        """The channels of an input that has them first: as the file says, or the weight of the convolution behind it."""
-        dims, reader = sizes_of(value), self._reader(value.name, {"Conv"})
-        if len(dims) < 3 or dims[1] is not None or reader is None or reader.weight is None or len(reader.weight) != len(dims):
-            return dims[1] if len(dims) > 1 else None
-        groups = next((attribute.i for attribute in reader.node.attribute if attribute.name == "group"), 1)
-        return groups * reader.weight[1]
-
-    def is_channels_last(self, value: ValueInfoProto) -> bool:
-        """Whether an image has its channels last."""
-        dims = sizes_of(value)
-        if any(size in _CHANNEL_COUNTS for size in (dims[-1], dims[1])):
-            return dims[-1] in _CHANNEL_COUNTS
-        return any(
-            node.op_type == "Transpose" and [list(a.ints) for a in node.attribute if a.name == "perm"] == [[0, 3, 1, 2]]
-            for node, _ in self._consumers.get(value.name, ())
-        )
-
-    def _side(self, value: ValueInfoProto, kind: str) -> DimRole:
-        """The usual side of the model's images."""
-        dims, name, role = sizes_of(value), value.name.lower(), _ROLES[kind]
-        axis = 0 if kind == "height" else 1
-        if kind in self.hints and (len(dims) == 4 or len(self.inputs) == 1):
-            size, where = self.hints[kind]
-            return DimRole(kind, (size, *role.sizes), where)
-        if len(dims) == 5:
-            is_volume = self._kind_in_clip([dims[0], self._channels_of(value), *dims[2:]], 2) == "depth"
-            size, what = (96, "a volume of 96x96x96") if is_volume else (224, "a clip of 16 images of 224x224")
-            return DimRole(kind, (size, *role.sizes), what)
-        if len(dims) == 4 and dims[1] not in (1, 2, 3) and re.search(r"latent|^sample$|^z$", name):
-            return DimRole(kind, (64, *role.sizes), "latents of an image of 512x512")
-        sides = dims[1:3] if len(dims) == 4 and self.is_channels_last(value) else dims[-2:]
-        other = sides[1 - axis]
-        if other is not None and other > 64:
-            return DimRole(kind, (other, *role.sizes), "a square image")
-        if (other is not None and kind == "width") or (other is None and self._reads_lines):
-            is_class = not other and self._outputs and all(self._rank_of(output) == 2 for output in self._outputs)
-            size = 48 if kind == "height" else 192 if is_class else 320
-            return DimRole(kind, (size, *role.sizes), f"a line of text of {other or 48}x{192 if is_class else 320}")
-        if kind == "height" and (window := self._tall_window):
-            return DimRole(kind, (window, *role.sizes), f"a window of {window}x1")
-        size, what = self._image
-        return DimRole(kind, (size, *role.sizes), what)
-
-    @cached_property
-    def _outputs(self) -> Sequence[ValueInfoProto]:
-        """The model's outputs, without those that are copies of another one."""
-        outputs = self.model.graph.output if self.model is not None else ()
-        names = {output.name for output in outputs}
-        identities = [node for node in self._nodes if node.op_type in traits.IDENTITIES and node.input]
-        copies = {name for node in identities if node.input[0] in names for name in node.output}
-        return [output for output in outputs if output.name not in copies]
-
-    @cached_property
-    def _reads_lines(self) -> bool:
-        """Whether the model halves the height of an image and keeps the width, as models that read lines of text do."""
-        strides = (
-            list(attribute.ints)
-            for node in self._nodes
-            if node.op_type in traits.CONVOLUTIONS | traits.POOLS
-            for attribute in node.attribute
-            if attribute.name == "strides"
-        )
-        return any(len(pair) == 2 and pair[0] > pair[1] for pair in strides)
-
-    @cached_property
-    def _tall_window(self) -> int:
-        """The height of a convolution over all of it, as those over the electrodes of an EEG; 0 without one."""
-        weights = (self._stored.get(node.input[1]) for node in self._nodes if node.op_type == "Conv" and len(node.input) > 1)
-        tallest = max((weight[2] for weight in weights if weight is not None and weight[3:] == (1,)), default=0)
-        return tallest if tallest >= _TALL else 0
-
-    @cached_property
-    def _image(self) -> tuple[int, str]:
-        """The usual side of the images of a model that makes such outputs."""
-        outputs = self._outputs
-        ops = {node.op_type for node in self._nodes}
-        enlarges = any(node.op_type in ("Resize", "Upsample") and not self._is_stored(node) for node in self._nodes)
-        merges = enlarges and "Concat" in ops
-        ranks = {self._rank_of(output) for output in outputs}
-        finds_boxes = any("NMS" in op or op == "NonMaxSuppression" for op in ops)
-        finds_boxes = finds_boxes or (
-            len(outputs) > 1 and any(re.search(OUTPUT_WORDS, output.name.lower()) for output in outputs)
-        )
-        if finds_boxes or (merges and (len(outputs) > 1 or ranks <= {3, 5})):
-            return 640, "a detector's image of 640x640"
-        if len(outputs) == 1 and ranks == {4} and (enlarges or "ConvTranspose" in ops):
-            made = self._channels_made(outputs[0].name) or (*sizes_of(outputs[0]), None, None)[1]
-            if made is not None and made not in {
-                self._channels_of(value) for value in self.inputs if len(sizes_of(value)) == 4
-            }:
-                return (640, "a mask of an image of 640x640") if made == 1 else (512, "a map of an image of 512x512")
-        return 224, "an image of 224x224"
-
-    def _channels_made(self, name: str) -> int | None:
-        """The channels of the convolution that makes a value, directly or through a few elementwise nodes."""
-        for node in self._nodes_behind(name):
-            weight = self._stored.get(node.input[1]) if len(node.input) > 1 else None
-            if node.op_type in ("Conv", "ConvTranspose") and weight is not None:
-                return weight[0 if node.op_type == "Conv" else 1]
-        return None
-
-    def _rank_of(self, output: ValueInfoProto) -> int:
-        """The rank of an output, of one that the file leaves open by the node that makes it; 0 where that does not tell."""
-        dims = sizes_of(output)
-        for node in self._nodes_behind(output.name) if not dims else ():
-            weight = self._stored.get(node.input[1]) if len(node.input) > 1 else None
-            if weight is not None and (node.op_type == "Gemm" or node.op_type in ("Conv", "ConvTranspose")):
-                return len(weight)
-            if node.op_type not in _SAME_RANK:
-                break
-        return len(dims)
-
-    def _is_stored(self, node: NodeProto) -> bool:
-        """Whether it reads a table that the file has, such as one of positions, as it is or cut and rearranged."""
-        last = node
-        for before in self._nodes_behind(node.input[0]) if node.input else ():
-            if before.op_type not in _KEEPS_ROLE | {"Transpose"}:
-                return False
-            last = before
-        return bool(last.input) and last.input[0] in self._stored
-
-    def _nodes_behind(self, name: str) -> Iterator[NodeProto]:
-        """The node that makes a value, the one that makes its first input, and so on: a few."""
-        for _ in range(_FOLLOWED):
-            node = self._made_by.get(name)
-            if node is None or not node.input:
-                return
-            yield node
-            name = node.input[0]
-
-    @cached_property
-    def _made_by(self) -> Mapping[str, NodeProto]:
-        return {output: node for node in self._nodes for output in node.output}
-
-    @cached_property
-    def _nodes(self) -> list[NodeProto]:
-        return list(nodes_in(self.model.graph.node)) if self.model is not None else []
-
-    @cached_property
-    def _consumers(self) -> Mapping[str, list[tuple[NodeProto, int]]]:
-        found: dict[str, list[tuple[NodeProto, int]]] = {}
-        for node in self._nodes:
-            for position, name in enumerate(node.input):
-                found.setdefault(name, []).append((node, position))
-        return found
-
-    @cached_property
-    def _stored(self) -> Mapping[str, tuple[int, ...]]:
-        """The dims of stored tensors and of reshaped ones."""
-        stored = self.model.graph.initializer if self.model is not None else ()
-        found = {tensor.name: tuple(tensor.dims[:]) for tensor in stored}
-        for node in self._nodes:
-            for attribute in node.attribute:
-                if node.op_type == "Constant" and attribute.name == "value" and node.output:
-                    found[node.output[0]] = tuple(attribute.t.dims[:])
-                if attribute.HasField("g"):
-                    found.update((tensor.name, tuple(tensor.dims)) for tensor in attribute.g.initializer)
-            if node.op_type in _SAME_DIMS and node.input and node.output:
-                found.update({node.output[0]: found[node.input[0]]} if node.input[0] in found else {})
-        return found
-
-    def _reader(self, name: str, wanted: Set[str], *, moves: bool = False, places: Sequence[int] = (0, 1)) -> Reader | None:
-        """The first node of a wanted type that reads the value, directly or after reshaping and scaling."""
-        names, seen = [name], 0
-        follows = _KEEPS_ROLE | {"Transpose", "Resize"} if moves else _KEEPS_ROLE
-        while names and seen < _FOLLOWED:
-            for node, position in self._consumers.get(names.pop(0), ()):
-                seen += 1
-                is_index = node.op_type != "Gather" or position == 1
-                if node.op_type in wanted and is_index and position in places:
-                    weight = self._stored.get(node.input[1]) if len(node.input) > 1 and position == 0 else None
-                    return Reader(node.op_type, weight, node)
-                if node.op_type in follows and position == 0 and seen < _FOLLOWED:
-                    names += node.output[:1]
-        return None

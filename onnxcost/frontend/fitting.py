@@ -170,6 +170,8 @@ def _moves(
                 factor = near / square[0][1] if square[0][1] else 1
                 yield 0.5 + rough, {group: max(round(size * factor), 1) for group, size in square[:power]}
         yield from _oblong(square, got, wanted)
+        if len(square) == 2 and (frames := next((dim for dim in dims.values() if dim.role.kind == "video frames"), None)):
+            yield from _clips(frames, sizes[frames.name], square, got, wanted)
         yield from _factorizations(dims, sizes, got, wanted)
     for kind, alike in _alike(dims, sizes).items():
         size, penalty = sizes[alike[0].name], _PENALTY.get(kind, 0.0)
@@ -206,6 +208,20 @@ def _oblong(sides: Sequence[tuple[str, int]], got: int, wanted: int) -> Iterator
         height, width = 8 * side, 8 * blocks // side
         yield 0.75 + 0.05 * rank, {sides[0][0]: height, sides[1][0]: width}
         yield 0.77 + 0.05 * rank, {sides[0][0]: width, sides[1][0]: height}
+
+
+def _clips(
+    frames: OpenDim, count: int, sides: Sequence[tuple[str, int]], got: int, wanted: int
+) -> Iterator[tuple[float, dict[str, int]]]:
+    """Another usual number of frames, and square images with which the clip has as many patches as are wanted, with or without
+    one token more.
+    """
+    for extra in (0, 1):
+        pixels = count * sides[0][1] * sides[1][1] * (wanted - extra)
+        for size in frames.role.sizes if got > extra and pixels > 0 else ():
+            side = isqrt(pixels // (size * (got - extra)))
+            if side % 8 == 0 and side * side * size * (got - extra) == pixels:
+                yield 0.5 + 0.1 * abs(log2(size / count)), {frames.group: size, **{group: side for group, _ in sides}}
 
 
 _LONGEST_SIDE, _MOST_OBLONG = 256, 6

@@ -13,11 +13,12 @@ from google.protobuf.message import Message
 
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
-from onnxcost.frontend.dim_roles import DIM_WORDS, INPUT_WORDS, OUTPUT_WORDS
+from onnxcost.frontend.dim_roles import DIM_WORDS, INPUT_WORDS
 from onnxcost.frontend.expressions import operands
 from onnxcost.frontend.external import leaves_folder, scope_of, stored_tensors
 from onnxcost.frontend.file_kinds import FILE_BYTES, NOT_STORED
 from onnxcost.frontend.hints import SIDE_KEYS
+from onnxcost.frontend.image_sizes import DEPTH_WORDS, OUTPUT_WORDS
 from onnxcost.frontend.long_lists import holds_list, restore_list
 from onnxcost.frontend.nodes import NAME_SCOPES
 from onnxcost.frontend.normalize import nodes_in
@@ -210,7 +211,7 @@ def anonymize_model(model: ModelProto) -> ModelProto:
     for info in model.graph.input:
         if info.name not in stored:
             values[info.name] = info.name if _NOBODYS_INPUT.fullmatch(info.name) else inputs[info.name]
-    outputs = _Names(lambda name: "_".join(re.findall(OUTPUT_WORDS, name.lower())) or "output")
+    outputs = _Names(lambda name: "_".join(re.findall(f"{OUTPUT_WORDS}|{DEPTH_WORDS}", name.lower())) or "output")
     for info in model.graph.output:
         values.setdefault(info.name, outputs[info.name])
     nodes = _Names(lambda name: f"{words(name.rpartition('/')[0])}{'/' * ('/' in name)}node")

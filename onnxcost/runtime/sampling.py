@@ -24,9 +24,11 @@ SECOND = 10**9
 """Clocks count nanoseconds."""
 REPORT_INTERVAL = SECOND // 10
 WINDOW = SECOND // 10
-"""Warm-up: the runs of a window take at least this long."""
+"""Warm-up: the runs of a window take at least this long …"""
+LONG_RUN = SECOND // 100
+"""… or the last of them takes at least this long, nanoseconds: such times vary little without a reason."""
 STABLE = 0.03
-"""Warm-up ends where the medians of two windows in a row differ by no more than this share …"""
+"""Warm-up ends where the median of a window differs from that of an earlier one by no more than this share …"""
 WARMUP_LIMIT = SECOND
 """… or after this time: a model that takes longer runs once."""
 
@@ -58,7 +60,7 @@ def sample(
     stream = _Stream(runs, progress, clock, is_called)
     with garbage_collector_off():
         first_run = stream.first_run()
-        warmup_runs = stream.warm_up(settings)
+        warmup_runs = stream.warm_up(settings, first_run)
         times = stream.timed("measuring", _Enough(settings.least_runs, settings.least_seconds, clock))
     return _merge_streams(first_run, warmup_runs, [times])
 
@@ -139,19 +141,25 @@ class _Enough:
 
 
 class _Stable:
-    """Until the times of two consecutive windows are alike; each set of inputs runs at least once in a window."""
+    """Until a window takes as long as an earlier one; each set of inputs runs at least once in a window.
 
-    def __init__(self, inputs: int, clock: Clock) -> None:
+    ``first_run`` is how long the run before took, 0 if that was under other conditions; a long one is a window too.
+    """
+
+    def __init__(self, inputs: int, clock: Clock, first_run: int) -> None:
         self.inputs, self.begin = inputs, clock()
-        self.window_begin, self.window_start, self.last_median = self.begin, 0, 0.0
+        self.window_begin, self.window_start = self.begin, 0
+        self.medians: list[float] = [first_run] if first_run >= LONG_RUN and inputs == 1 else []
 
     def wants_more(self, durations: array[int], now: int) -> bool:
-        if now - self.window_begin >= WINDOW and len(durations) - self.window_start >= self.inputs:
+        is_long = now - self.window_begin >= WINDOW or (len(durations) > 0 and durations[-1] >= LONG_RUN)
+        if is_long and len(durations) - self.window_start >= self.inputs:
             ordered = sorted(durations[self.window_start :])
-            last, self.last_median = self.last_median, (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-            self.window_begin, self.window_start = now, len(durations)
-            if abs(self.last_median - last) <= STABLE * last:
+            median = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+            if any(abs(median - earlier) <= STABLE * earlier for earlier in self.medians):
                 return False
+            self.medians.append(median)
+            self.window_begin, self.window_start = now, len(durations)
         return now - self.begin < WARMUP_LIMIT
 
     def share(self, now: int) -> None:
@@ -175,10 +183,10 @@ class _Stream:
         self.runs[0]()
         return self.clock() - start
 
-    def warm_up(self, settings: Settings) -> int:
-        """Returns how many runs it took."""
+    def warm_up(self, settings: Settings, first_run: int = 0) -> int:
+        """Returns how many runs it took after the first one."""
         runs, clock = settings.warmup, self.clock
-        goal = _Stable(len(self.runs), clock) if runs is None else _Enough(runs, 0, clock)
+        goal = _Stable(len(self.runs), clock, first_run) if runs is None else _Enough(runs, 0, clock)
         return len(self.timed("warming up", goal).durations)
 
     def timed(self, phase: str, goal: _Goal) -> _Times:

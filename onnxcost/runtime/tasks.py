@@ -68,13 +68,13 @@ def run_timed(request: Request, channel: Channel) -> None:
     wants_arena = should_measure_arena(
         request.settings, model.session_seconds + sampled.first_run_seconds, time.perf_counter() - begin
     )
-    del model
     if wants_arena:
+        del model  # otherwise its memory goes with the process, which is quicker
         channel.send(Progress("memory"))
         channel.send(measure_arena(request, feeds))
 
 
-QUICK_ARENA, ARENA_SHARE = 0.1, 0.2
+QUICK_ARENA, ARENA_SHARE = 0.1, 0.1
 """Seconds, and the share of the time of a measurement, that a second session may take without being asked for."""
 
 

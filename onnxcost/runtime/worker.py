@@ -37,6 +37,7 @@ def main() -> int:
     try:
         # The parent may be counting still.
         import_module("onnxcost.runtime.tasks")
+        import_module("numpy.random")
         import_module("onnxcost.runtime.session").onnxruntime()
     except Exception as error:
         failure = error

@@ -25,7 +25,8 @@ SYMBOLS = {
     "batch": "batch", "bs": "batch", "bsz": "batch", "num_graphs": "batch", "channels": "channels", "ch": "channels",
     "img_height": "height", "h": "height", "rows": "height", "width": "width", "w": "width", "cols": "width",
     "past_length": "past", "kv_len": "past", "kvseq": "past", "cache_size": "past", "num_samples": "samples",
-    "num_nodes": "nodes", "n_edges": "edges", "head_dim": "head size", "headsize": "head size",
+    "num_nodes": "nodes", "n_atoms": "nodes", "n_edges": "edges", "num_voxels": "points", "num_keypoints0": "points",
+    "mel_bins": "features", "n_mels": "features", "freq": "features", "head_dim": "head size", "headsize": "head size",
     "num_heads": "heads", "depth": "depth", "frames": "frames", "seq": "tokens", "length": "tokens", "time": "tokens",
     "phonemes": "tokens", "words": "tokens", "s": "tokens", "l": "tokens", "t": "tokens",
 }  # fmt: skip
@@ -40,7 +41,7 @@ def test_a_name_says_what_a_dim_is(symbol: str, kind: str) -> None:
 USUAL = {
     "batch": 1, "channels": 3, "height": 224, "width": 224, "depth": 96, "video frames": 16, "tokens": 128, "frames": 128,
     "past": 128, "samples": 16000, "chunk": 512, "features": 128, "heads": 8, "head size": 64, "nodes": 32, "edges": 128,
-    "ends": 2, "points": 1024, "prompts": 2, "other": 1,
+    "ends": 2, "points": 1024, "keypoints": 1024, "prompts": 2, "bins": 80, "other": 1,
 }  # fmt: skip
 MULTIPLES = {
     "height": 4, "width": 4, "depth": 8, "video frames": 4, "head size": 16, "chunk": 64, "points": 512, "nodes": 16,
@@ -67,6 +68,7 @@ IMAGE, VOLUME, CLIP = "an image of 224x224", "a volume of 96x96x96", "a clip of 
 TOKENS, SEQUENCE, NOTHING = "a text of 128 tokens", "a sequence of 128", "no further information"
 CACHED, SECOND, HEADS, HEAD = "decode: 128 in the cache", "1 s of audio at 16 kHz", "heads of attention", "the size of a head"
 POINTS, COLOR, LINE = "a point cloud", "a color image", "a line of text of {}x320"
+NODES = "a graph of 32 nodes"
 SQUARE, LATENTS = "a square image", "latents of an image of 512x512"
 
 # The first input's type and dims, the inputs beside it; the size of each open dim, and its reason.
@@ -143,6 +145,24 @@ PLACES: dict[str, tuple[str, int, list[int | str | None], Declared, list[tuple[i
     "an image by that name": ("sample", FLOAT, [1, 3, None, None], {}, [(224, IMAGE), (224, IMAGE)]),
     "nodes of a graph": ("x", FLOAT, [None, 16], {"edge_index": (INT64, [2, 8])}, [(32, "a graph of 32 nodes")]),
     "edges of a graph": ("edge_attr", FLOAT, [None, 16], {"edge_index": (INT64, [2, 8])}, [(128, "4 edges per node")]),
+    "an adjacency matrix": ("adj", FLOAT, [None, None], {"x": (FLOAT, [None, 16])}, [(32, NODES)] * 3),
+    "an adjacency matrix of one letter": ("A", FLOAT, ["n", "n"], {"x": (FLOAT, ["n", 16])}, [(32, NODES)]),
+    "matrices of a batch": ("adjacency", FLOAT, [None] * 3, {"x": (FLOAT, [None, None, 16])},
+                            [(1, ""), (32, NODES), (32, NODES), (1, ""), (32, NODES)]),
+    "a matrix that is not square is none of a graph": ("adj", FLOAT, [1, None, 9], {}, [(128, SEQUENCE)]),
+    "nodes by the ends of edges": ("h", FLOAT, [None, 16], {"src": (INT64, ["e"]), "dst": (INT64, ["e"])},
+                                   [(128, "4 edges per node"), (32, NODES)]),
+    "one source is no edge": ("src", INT64, [1, "t"], {}, [(128, TOKENS)]),
+    "a batch by the count of its sounds": ("mel", FLOAT, ["n_audio", 80, 3000], {}, [(1, "")]),
+    "frames of a spectrogram": ("feat_spec", FLOAT, [1, 2, None, 96], {}, [(128, SEQUENCE)]),
+    "frames beside the bins of a transform": ("mix", FLOAT, [1, 257, None, 2], {}, [(128, SEQUENCE)]),
+    "bins, then time": ("mel", FLOAT, [1, 1, "f", "t"], {}, [(80, "80 mel bins"), (128, SEQUENCE)]),
+    "time, then bins": ("mel", FLOAT, [1, 1, "time", "x"], {}, [(128, SEQUENCE), (80, "80 mel bins")]),
+    "features of three channels are an image": ("features", FLOAT, [1, 3, None, None], {}, [(224, IMAGE), (224, IMAGE)]),
+    "features of an image": ("image_features", FLOAT, [1, 1, None, None], {}, [(224, IMAGE), (224, IMAGE)]),
+    "parts of an image": ("x", FLOAT, [2, "num_parts", 512, 512], {}, [(1, NOTHING)]),
+    "a prompt": ("encoder_hidden_states", FLOAT, [1, "s", 768], {"timestep": (INT64, [])}, [(77, "a prompt of 77 tokens")]),
+    "what an encoder makes": ("encoder_hidden_states", FLOAT, [1, "s", 768], {}, [(128, SEQUENCE)]),
     "three dims beside a graph": ("x", FLOAT, [None, 4, 16], {"edge_index": (INT64, [2, 8])}, [(1, "")]),
     "one number for each row": ("speed", FLOAT, [None], {"ids": (INT64, [1, 8])}, [(1, NOTHING)]),
 }  # fmt: skip
@@ -196,6 +216,40 @@ GRAPHS: dict[str, tuple[str, str, str, dict[str, tuple[int, ...]], tuple[int, ..
     "an image whose width is halved": (
         "float[N,3,H,W] x", "float[N,96] y", "a = Conv<strides = [1, 2]>(x, w) b = GlobalAveragePool(a) y = Flatten(b)",
         {"w": (96, 3, 3, 3)}, (1, 3, 224, 224),
+    ),
+    "a line of text that a recurrent layer reads": (
+        "float[N,3,H,W] x", "float[N,T,96] y",
+        "a = MaxPool<strides = [2, 1], kernel_shape = [2, 1]>(x) c = Reshape(a, steps) l = LSTM<hidden_size = 8>(c, v, v) "
+        "y = Relu(l)",
+        {"v": (1, 32, 8)}, (1, 3, 32, 320),
+    ),
+    "a volume, channels last": (
+        "float[N,?,?,?,1] x", "float y", "t = Transpose<perm = [0, 4, 1, 2, 3]>(x) y = Conv(t, w)", {"w": (8, 1, 3, 3, 3)},
+        (1, 96, 96, 96, 1),
+    ),
+    "a depth map": (
+        "float[N,3,H,W] x", "float[N,p,q] y",
+        "a = Resize(x, , twice) c = Concat<axis = 1>(a, a) b = Conv(c, w) y = Squeeze(b, one)",
+        {"w": (1, 6, 1, 1)}, (1, 3, 384, 384),
+    ),
+    "a depth map by its name": (
+        "float[N,3,H,W] x", "float predicted_depth, float v", "predicted_depth = Relu(x) v = Neg(x)", {}, (1, 3, 384, 384),
+    ),
+    "latents that are made": ("float[N,?,H,W] sample", "float latents", "latents = Conv(sample, w)", {"w": (8, 3, 1, 1)},
+                              (1, 3, 512, 512)),
+    "an enlargement of what a matrix made, with its bias in front": (
+        "float[N,3,H,W] x", "float[N,21,p,q] y",
+        "c = Conv(x, w) t = Transpose<perm = [0, 2, 3, 1]>(c) m = MatMul(t, k) a = Add(b, m) "
+        "s = Transpose<perm = [0, 3, 1, 2]>(a) u = Resize(s, , twice) y = Conv(u, v)",
+        {"w": (8, 3, 1, 1), "k": (8, 8), "b": (8,), "v": (21, 8, 1, 1)}, (1, 3, 512, 512),
+    ),
+    "boxes of PaddleDetection": ("float[N,3,H,W] x, float[N,2] scale_factor", "float y, float v",
+                                 "y = Relu(x) v = Neg(scale_factor)", {}, (1, 3, 640, 640)),
+    "positions that are counted": (
+        "int64[N,T] ids", "float y", "c = CumSum(ids, two) o = Add(c, one) y = Gather(w, o)", {"w": (66, 8)}, (1, 64),
+    ),
+    "positions that are counted, more than are usual": (
+        "int64[N,T] ids", "float y", "c = CumSum(ids, two) o = Add(c, one) y = Gather(w, o)", {"w": (514, 8)}, (1, 128),
     ),
     "boxes": ("float[N,3,H,W] x", "float boxes, float v", "boxes = Relu(x) v = Neg(x)", {}, (1, 3, 640, 640)),
     "boxes alone": ("float[N,3,H,W] x", "float boxes", "boxes = Relu(x)", {}, (1, 3, 224, 224)),
@@ -263,7 +317,10 @@ GRAPHS: dict[str, tuple[str, str, str, dict[str, tuple[int, ...]], tuple[int, ..
                                    "y = ai.onnx.ml.Imputer<imputed_value_floats = [1.0,2.0,3.0]>(x)", {}, (1, 3)),
     "indices behind a Cast": ("float[1,?] x", "float y", "c = Cast<to = 7>(x) y = Gather(w, c)", {"w": (50, 8)}, (1, 128)),
 }  # fmt: skip
-CONSTANTS = "int64[1] z = {0}, int64[1] one = {1}, int64[1] two = {2}, float[3] three = {1, 1, 1}, float[4] twice = {1,1,2,2}"
+CONSTANTS = (
+    "int64[1] z = {0}, int64[1] one = {1}, int64[1] two = {2}, float[3] three = {1, 1, 1}, float[4] twice = {1,1,2,2}, "
+    "int64[3] steps = {-1,1,8}"
+)
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "nodes", "weights", "dims"), GRAPHS.values(), ids=GRAPHS.keys())

@@ -44,10 +44,20 @@ _YOLO = """(float[batch,3,height,width] images) => (float[batch,84,anchors] outp
 _AUDIO = """(float[N,T] x) => (float y) <int64[1] axis = {1}> {
   u = Unsqueeze(x, axis) c = Conv<strides=[4]>(u, w) y = Relu(c) }"""
 
+_CLIP = """(float[N,T,C,H,W] pixel_values) => (float y) <int64[3] s = {0,32,-1}> {
+  p = Transpose<perm=[0,2,1,3,4]>(pixel_values) c = Conv<strides=[2,16,16]>(p, w) r = Reshape(c, s)
+  t = Transpose<perm=[0,2,1]>(r) k = Concat<axis=1>(cls, t) y = Add(k, pos) }"""
+
 Shapes = dict[str, tuple[int, ...]]
 FITTED: dict[str, tuple[str, Shapes, Shapes]] = {
     "channels of a weight": (
         "(float[N,C,H,W] x) => (float y) { y = Conv(x, w) }", {"w": (8, 5, 3, 3)}, {"x": (1, 5, 224, 224)},
+    ),
+    "a clip of fewer frames and smaller images": (
+        _CLIP, {"w": (32, 3, 2, 16, 16), "cls": (1, 0, 32), "pos": (1, 16, 32)}, {"pixel_values": (1, 8, 3, 32, 32)},
+    ),
+    "a clip with a token for its class": (
+        _CLIP, {"w": (32, 3, 2, 16, 16), "cls": (1, 1, 32), "pos": (1, 65, 32)}, {"pixel_values": (1, 8, 3, 64, 64)},
     ),
     "channels without names": (
         "(float[a,b,c,d] x) => (float y) { y = Conv(x, w) }", {"w": (8, 5, 3, 3)}, {"x": (1, 5, 224, 224)},

@@ -105,7 +105,8 @@ def test_no_round_outweighs_another_because_it_was_faster(
     ("arena", "again", "spent", "expected"),
     [
         (None, 0.05, 0.1, True),  # quick
-        (None, 0.3, 2.5, True),  # a small share of all
+        (None, 0.2, 2.5, True),  # a small share of all
+        (None, 0.3, 2.5, False),
         (None, 1.8, 4.0, False),
         (True, 1.8, 4.0, True),
         (False, 0.01, 4.0, False),
