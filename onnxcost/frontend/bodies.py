@@ -170,7 +170,8 @@ def forget_elements(carried: Sequence[Value], kept: Sequence[bool]) -> list[Valu
 class ShapedModel:
     """The steps in execution order, the values at the model's edges, and the caveats of the walk.
 
-    ``trips`` are the user's, by the names of the ``loops``, and so are ``fixed``, the types of outputs that inference may leave
+    Where the branches of an If make tensors of different ranks (``has_ranks``), ``rank_of`` says which shape counts: the larger
+    (-1), the smaller (0) or none. ``trips`` are the user's, by the names of the ``loops``, and so are ``fixed``, the types of outputs that inference may leave
     open; ``unrolled`` is how many steps unrolling has made so far,
     ``walked`` how many nodes, constants and declared values of bodies were looked at, ``held`` how many tensors sequences hold.
     ``stored`` has, by the identity of a body's graph or Constant node, that object and its constants: a body is stored once,
@@ -192,6 +193,8 @@ class ShapedModel:
     unrolled: int = 0
     walked: int = 0
     held: int = 0
+    rank_of: int | None = None
+    has_ranks: bool = False
     stored: dict[int | str, tuple[Any, dict[str, Value]]] = field(default_factory=dict)
     graphs: StoredGraphs = field(default_factory=StoredGraphs)
 

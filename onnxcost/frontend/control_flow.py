@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
 from onnxcost.frontend.bodies import (
@@ -60,9 +61,22 @@ def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> Non
             merge_types(output, list(ends.values()))
             ranks = {which: len(value.dims) for which, value in ends.items() if value.dims is not None}
             if len({*ranks.values()}) > 1:
-                text = f"'{output.name}' has {ranks['then']} dims in its then branch and {ranks['else']} in its else branch"
-                found.caveats.append(Caveat("note", f"If '{step.name}': {text}: nodes that need its shape are not counted"))
+                found.caveats.append(Caveat("note", f"If '{step.name}': {_choose_rank(output, ends, found)}"))
     steps.append(step)
+
+
+def _choose_rank(output: Value, ends: Mapping[str, Value], found: ShapedModel) -> str:
+    """Gives an output whose branches make tensors of different ranks the shape of one of them; returns how it counts."""
+    text = " and ".join([f"{len(value.dims or ())} in its {which} branch" for which, value in ends.items()])
+    text = f"the dims of '{output.name}' are {text}"
+    found.has_ranks = True
+    if found.rank_of is None or not all(value.is_shaped for value in ends.values()):
+        return f"{text}: nodes that need its shape are not counted"
+    sizes = {which: (prod(map(int, value.dims or ())), len(value.dims or ())) for which, value in ends.items()}
+    which = sorted(sizes, key=sizes.__getitem__)[found.rank_of]
+    give_value(output, unknown_like("", ends[which]))
+    output.is_bound = True
+    return f"{text}: nodes that need its shape are counted with that of its {which} branch"
 
 
 def _walk_idle(step: Step, graph: GraphProto | None, body: Body, found: ShapedModel) -> list[Step]:

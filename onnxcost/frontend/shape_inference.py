@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Hashable, Mapping, MutableMapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from onnxcost.errors import InputError, ModelError, did_you_mean
@@ -69,7 +70,24 @@ def infer_shapes(
     inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas, checks_more, known)
 
     def shape(bound: tuple[BoundDim, ...]) -> ShapedModel:
-        found = ShapedModel(model, opsets, inference, spec.trips, fixed, new_inputs(), graphs=graphs)
+        tried: list[tuple[int, ShapedModel]] = []
+        for rank_of in (-1, 0, None):
+            found = ShapedModel(model, opsets, inference, spec.trips, fixed, new_inputs(), graphs=graphs, rank_of=rank_of)
+            try:
+                fill(found, bound)
+            except Contradiction:
+                if not found.has_ranks or (rank_of is None and not tried):
+                    raise
+                continue
+            if not found.has_ranks:
+                return found
+            open_outputs = [
+                value for step in found.steps for value in step.outputs if value is not None and not value.is_shaped
+            ]
+            tried.append((len(open_outputs), found))
+        return min(tried, key=itemgetter(0))[1]
+
+    def fill(found: ShapedModel, bound: tuple[BoundDim, ...]) -> None:
         lengths, _ = fill_containers(found.inputs, {**fed, **spec.values}, spec.dims)
         found.dims = (*bound, *lengths)
         if trace is not None:
@@ -80,7 +98,6 @@ def infer_shapes(
         _walk(graph, scope, "", found, found.steps, trace.main if trace is not None else None)
         found.outputs = _outputs(graph, scope, "the graph")
         found.dims += tuple(check_fixed(fixed, scope))
-        return found
 
     found = fit(open_dims, graph, shape, graphs)
     found.caveats += [Caveat("note", text) for text in phase_notes(found.dims)]

@@ -366,25 +366,31 @@ def test_the_input_that_decides_an_if_is_named(nodes: str, hint: str) -> None:
 FLATTENED = "then_branch = t () => (float a) { a = Reshape(x, all) }, else_branch = e () => (float b) { b = Relu(x) }"
 BEHIND = {  # FLOPs behind the Relu of 12, and what is not counted
     "nothing": ("y = If (c) <{}>", 0, []),
-    "an operator on each element": ("h = If (c) <{}> y = Relu(h)", 0, ["Relu"]),
+    "an operator on each element": ("h = If (c) <{}> y = Relu(h)", 12, []),
     "a product": ("h = If (c) <{}> m = MatMul(h, w) y = Relu(m)", 0, ["MatMul", "Relu"]),
     "one rank again": ("h = If (c) <{}> r = Reshape(h, back) y = MatMul(r, w)", 6 * 3 * (2 + 1), []),
-    "another branch": ("h = If (c) <{}> g = Relu(h) y = Neg(x)", 12, ["Relu"]),
+    "another branch": ("h = If (c) <{}> g = Relu(h) y = Neg(x)", 24, []),
     "another If": ("h = If (c) <{}> y = If (d) <then_branch = t () => (float u) {{ u = Neg(h) }}, "
-                   "else_branch = e () => (float v) {{ v = Identity(x) }}>", 0, ["Neg"]),
+                   "else_branch = e () => (float v) {{ v = Identity(x) }}>", 12, []),
+    "a product that fits one shape": ("h = If (c) <{}> y = MatMul(h, v)", 3 * 5 * (4 + 3), []),
+    "a product that fits the smaller rank": ("h = If (c) <{}> y = MatMul(h, long)", 5 * (12 + 11), []),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("nodes", "flops", "uncounted"), BEHIND.values(), ids=BEHIND.keys())
 def test_branches_of_different_ranks(nodes: str, flops: int, uncounted: list[str]) -> None:
-    """What is behind is counted where its shape does not depend on the branch; the rest is uncounted, with the reason."""
+    """What is behind is counted with the larger shape that fits it, as a bound; what fits neither is uncounted, with the
+    reason.
+    """
     constants = "int64[1] all = {-1}, int64[2] back = {6, 2}"
-    text = f"(float[3,4] x, float[2,3] w, bool c, bool d) => (float y) <{constants}> {{ {nodes.format(FLATTENED)} }}"
+    inputs = "float[3,4] x, float[2,3] w, float[4,5] v, float[12,5] long, bool c, bool d"
+    text = f"({inputs}) => (float y) <{constants}> {{ {nodes.format(FLATTENED)} }}"
     report = counted(text, {})
     assert report.flops == 12 + flops
     assert [cost.node.op_type for cost in report.uncounted] == uncounted
     assert all("shape" in cost.reason for cost in report.uncounted)
-    assert any("has 1 dims in its then branch and 2 in its else branch" in caveat.text for caveat in report.caveats)
+    assert any("are 1 in its then branch and 2 in its else branch" in caveat.text for caveat in report.caveats)
+    assert report.bound == ("mixed" if uncounted else "upper")
     assert report.complete == (not uncounted)
 
 
