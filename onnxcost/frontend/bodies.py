@@ -170,12 +170,12 @@ def forget_elements(carried: Sequence[Value], kept: Sequence[bool]) -> list[Valu
 class ShapedModel:
     """The steps in execution order, the values at the model's edges, and the caveats of the walk.
 
-    Where the branches of an If make tensors of different ranks (``has_ranks``), ``rank_of`` says which shape counts: the larger
-    (-1), the smaller (0) or none. ``trips`` are the user's, by the names of the ``loops``, and so are ``fixed``, the types of outputs that inference may leave
-    open; ``unrolled`` is how many steps unrolling has made so far,
-    ``walked`` how many nodes, constants and declared values of bodies were looked at, ``held`` how many tensors sequences hold.
-    ``stored`` has, by the identity of a body's graph or Constant node, that object and its constants: a body is stored once,
-    however often it is walked. The Constant nodes of functions are there under the mark that their copies share.
+    Where the branches of an If make tensors of different ranks (``has_ranks``), ``rank_of`` says which shape counts: the
+    larger (-1), the smaller (0) or none. ``trips`` are the user's, by the names of the ``loops``, and so are ``fixed``, the
+    types of outputs that inference may leave open; ``unrolled`` is how many steps unrolling has made so far, ``walked`` how
+    many nodes, constants and declared values of bodies were looked at, ``held`` how many tensors sequences hold. ``stored``
+    has, by the identity of a body's graph or Constant node, that object and its constants: a body is stored once, however
+    often it is walked. The Constant nodes of functions are there under the mark that their copies share.
     """
 
     model: ModelProto

@@ -72,7 +72,7 @@ def _choose_rank(output: Value, ends: Mapping[str, Value], found: ShapedModel) -
     found.has_ranks = True
     if found.rank_of is None or not all(value.is_shaped for value in ends.values()):
         return f"{text}: nodes that need its shape are not counted"
-    sizes = {which: (prod(map(int, value.dims or ())), len(value.dims or ())) for which, value in ends.items()}
+    sizes = {which: (prod(value.dims or ()), len(value.dims or ())) for which, value in ends.items()}  # type: ignore[arg-type]
     which = sorted(sizes, key=sizes.__getitem__)[found.rank_of]
     give_value(output, unknown_like("", ends[which]))
     output.is_bound = True
