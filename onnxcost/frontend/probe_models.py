@@ -57,7 +57,7 @@ def probe_model(graph: str, weights: Weights, integers: Mapping[str, tuple[int, 
     import numpy as np
     from onnx import numpy_helper, parser
 
-    header = f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}, "com.microsoft" : 1]>'
+    header = f'<ir_version: {IR_VERSION}, opset_import: ["" : {OPSET}, "com.microsoft" : 1, "ai.onnx.ml" : 3]>'
     model = parser.parse_model(f"{header}\nprobe {graph}")
     arrays = [(name, _random(name, dtype, shape)) for name, (dtype, shape) in weights.items()]
     arrays += [(name, np.array(values, np.int64)) for name, values in (integers or {}).items()]

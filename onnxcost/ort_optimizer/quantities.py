@@ -139,6 +139,11 @@ def _valid_taps(node: Node) -> Iterator[tuple[list[int], int, int]]:
         yield [sum(taps) for taps in inside], size, sum(map(any, zip(*inside, strict=True)))
 
 
+def comparisons(node: Node) -> Quantities:
+    """What the rows are compared with on their way through the trees, and the rows."""
+    return (float(select_formulas([node.key])[node.key](node).compares), float(node.x.shape[0] if node.x.rank > 1 else 1))
+
+
 def product(node: Node) -> Quantities:
     """As ``gemm``, of an Einsum."""
     return tuple(map(float, (einsum(node).macs, node.x.size, node.required(1).size if node.input(1) else 0, node.out.size)))

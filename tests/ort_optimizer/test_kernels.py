@@ -323,6 +323,11 @@ QUANTITIES = [
     (node("GatherND", [floats(10, 4), tensor("i", 3, 2, dtype="int64")], [floats(3)]), "gather-slices", (12, 3)),
     (node("ScatterND", [floats(10, 4), tensor("i", 3, 2, dtype="int64"), floats(3)], [floats(10, 4)]), "scatter-slices",
      (160, 3)),
+    # Two rows through a tree of one comparison; each tree counts its deepest way.
+    (node("ai.onnx.ml.TreeEnsembleRegressor", [floats(2, 3)], [floats(2, 1)], n_targets=1, nodes_treeids=[0, 0, 0],
+          nodes_nodeids=[0, 1, 2], nodes_featureids=[0, 0, 0], nodes_values=[0.5, 0.0, 0.0],
+          nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"], nodes_truenodeids=[1, 0, 0], nodes_falsenodeids=[2, 0, 0],
+          target_treeids=[0, 0], target_nodeids=[1, 2], target_ids=[0, 0], target_weights=[1.0, 2.0]), "trees", (2, 2)),
     # Butterflies: 8/2·log₂ 8 for a length of 8; three times 16/2·log₂ 16 for one of 5.
     (node("DFT", [floats(2, 8, 1)], [floats(2, 8, 2)]), "fourier", (2 * 4 * 3,)),
     (node("STFT", [floats(1, 15, 1), tensor("s"), floats(5)], [floats(1, 3, 3, 2)]), "fourier", (3 * 3 * 8 * 4,)),
