@@ -50,6 +50,7 @@ _ROLES: Mapping[str, DimRole] = {
     "bins": DimRole("features", (80, 64, 128, 40, 257, 201, 513), "80 mel bins"),
     "heads": DimRole("heads", (8, 12, 16, 4, 32, 2, 1), "heads of attention"),
     "head size": DimRole("head size", (64, 128, 32, 80, 96, 256), "the size of a head"),
+    "page": DimRole("page", (256, 128, 64, 32, 16), "a page of 256 tokens"),
     "nodes": DimRole("nodes", (32, 16, 64), "a graph of 32 nodes"),
     "edges": DimRole("edges", (128, 64, 256), "4 edges per node"),
     "ends": DimRole("ends", (2,), "the two ends of each edge"),
@@ -58,6 +59,13 @@ _ROLES: Mapping[str, DimRole] = {
     "prompts": DimRole("prompts", (2, 1, 5), "a point and one of padding"),
     "other": DimRole("other", (1, 2, 4, 8, 16, 32, 64, 128), "no further information"),
 }
+
+_OF_PAGES: Mapping[int, tuple[str, ...]] = {
+    **dict.fromkeys((3, 4), ("other", "page", "heads", "head size")),
+    **dict.fromkeys((5, 6), ("batch",)),
+    7: ("batch", "other"),
+}
+"""The roles of the dims of PagedAttention's inputs: caches in pages, lengths of sequences, pages of each sequence."""
 
 # What a dim's name says of its role, first match wins.
 _BY_SYMBOL: Sequence[tuple[str, str]] = (
@@ -181,6 +189,9 @@ class ModelRoles:
     def _kind(self, value: ValueInfoProto, axis: int, symbol: str) -> str:
         """The kind of a dim: by a name of several letters, by its input, by a name of one letter, by its place."""
         dims, name = sizes_of(value), value.name.lower()
+        for node, position in self.index.consumers.get(value.name, ()):
+            if node.op_type == "PagedAttention" and axis < len(_OF_PAGES.get(position, ())):
+                return _OF_PAGES[position][axis]
         if re.fullmatch(re.escape(value.name) + _NUMBERED, symbol):
             symbol = ""
         found = next((kind for pattern, kind in _BY_SYMBOL if re.search(pattern, symbol.lower())), "")

@@ -13,7 +13,7 @@ from onnxcost.frontend.assumptions import OpenDims
 from onnxcost.frontend.dim_roles import _ROLES, ModelRoles
 from tests.modeltext import model
 
-FLOAT, UINT8, INT8, INT16, INT64, STRING = 1, 2, 3, 5, 7, 8
+FLOAT, UINT8, INT8, INT16, INT32, INT64, STRING = 1, 2, 3, 5, 6, 7, 8
 Declared = dict[str, tuple[int, list[int | str | None]]]
 
 
@@ -40,7 +40,8 @@ def test_a_name_says_what_a_dim_is(symbol: str, kind: str) -> None:
 
 USUAL = {
     "batch": 1, "channels": 3, "height": 224, "width": 224, "depth": 96, "video frames": 16, "tokens": 128, "frames": 128,
-    "past": 128, "samples": 16000, "chunk": 512, "features": 128, "heads": 8, "head size": 64, "nodes": 32, "edges": 128,
+    "past": 128, "samples": 16000, "chunk": 512, "features": 128, "heads": 8, "head size": 64, "page": 256,
+    "nodes": 32, "edges": 128,
     "ends": 2, "points": 1024, "keypoints": 1024, "prompts": 2, "bins": 80, "other": 1,
 }  # fmt: skip
 MULTIPLES = {
@@ -62,6 +63,21 @@ def test_the_sizes_that_are_tried(kind: str) -> None:
     assert min(sizes) >= (0 if kind == "past" else 1)
     if kind in POWERS:
         assert all(size & (size - 1) == 0 for size in set(sizes) - BETWEEN)
+
+
+def test_the_dims_of_a_cache_in_pages() -> None:
+    read = ["q", "k", "v", "keys", "values", "starts", "pasts", "table"]
+    node = helper.make_node("PagedAttention", read, ["y"], domain="com.microsoft", num_heads=8, kv_num_heads=2)
+    declared: Declared = {
+        "q": (FLOAT, ["tokens", 128]), "keys": (FLOAT, ["blocks", "block_size", 2, 16]),
+        "starts": (INT32, ["seqs_1"]), "pasts": (INT32, ["seqs"]), "table": (INT32, ["seqs", "max_blocks"]),
+    }  # fmt: skip
+    inputs = values_of(declared)
+    roles = ModelRoles(helper.make_model(helper.make_graph([node], "g", inputs, [])), inputs)
+    places = [(value, axis, dim) for value in inputs for axis, dim in enumerate(declared[value.name][1])]
+    found = {dim: roles.role(value, axis, dim).kind for value, axis, dim in places if isinstance(dim, str)}
+    kinds = {"blocks": "other", "block_size": "page", "seqs": "batch", "seqs_1": "batch", "max_blocks": "other"}
+    assert found == {"tokens": "tokens", **kinds}
 
 
 IMAGE, VOLUME, CLIP = "an image of 224x224", "a volume of 96x96x96", "a clip of 16 images of 224x224"
