@@ -1,9 +1,9 @@
-"""How many of the operators that onnx and onnxruntime define are decided, by domain, as a Markdown table.
+"""How many operators of onnx and onnxruntime have a decision on their count, by domain, as a Markdown table.
 
     python scripts/coverage.py
 
 Set-up: ``pip install .`` An operator is decided if it has a formula, if it is counted through the nodes of its bodies, or if it
-is on the list of what no graph can tell, with its reason. tests/test_decisions.py fails on one that is not.
+is on the list of operators whose work cannot be known from a graph, with a reason. tests/test_decisions.py fails for any other.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Python's audit events name most calls before they happen, so that a hook that raises is a call that failed. Writes have no
 event, threads in old versions: files that are opened for writing, standard output, ``os.write`` and what starts threads are
-replaced. Imports are not counted: that they
-fail, too, is for ``inject_faults.py``'s other layer, which lets the kernel refuse.
+replaced. Imports are not counted: the other layer of ``inject_faults.py``, in which the kernel refuses calls, makes them fail.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 VARIABLE = "ONNXCOST_FAULT"
-"""The fault, for processes that this one starts."""
+"""The environment variable with the fault, for child processes."""
 
 EVENTS: Mapping[str, frozenset[str]] = {
     "open": frozenset({"open"}),
@@ -43,7 +42,7 @@ ERRORS: Mapping[str, tuple[int, ...]] = {
     "memory": (errno.ENOMEM,),
     "space": (errno.ENOMEM,),
 }
-"""Of the n-th call the n-th of them, modulo their number."""
+"""The errors: the n-th call fails with the n-th of them, modulo their number."""
 
 
 class Fault(NamedTuple):
@@ -69,7 +68,7 @@ def of_text(text: str) -> Fault:
 
 
 class Counter:
-    """Counts the calls of a kind, and fails the one that it was asked to."""
+    """Counts the calls of a kind, and makes the requested one fail."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault, self.count, self.is_busy = fault, 0, False
@@ -116,11 +115,11 @@ def arm(fault: Fault) -> None:
 
 
 STRIDE = 37
-"""Of Python's allocations, of which there are many thousands, every how manyth is one for ``memory``."""
+"""Python makes many thousands of allocations: one in this many is tried for ``memory``."""
 
 
 def _fail_allocation(fault: Fault) -> None:
-    """One allocation of Python's own fails; how many there were cannot be seen, so that it counts as reached."""
+    """One of Python's own allocations fails; their number is unknown, so the fault is assumed to be reached."""
     import _testcapi
 
     Path(fault.seen).write_text("allocation\n", encoding="ascii")
@@ -132,7 +131,7 @@ STEP_BYTES = 2**20
 
 
 def _limit_space(fault: Fault) -> None:
-    """As much address space as there is, and ``number - 1`` steps more: too little, until it is enough."""
+    """Limits the address space to the current size and ``number - 1`` steps more: too little, until it is enough."""
     import resource
 
     used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
@@ -191,7 +190,7 @@ def _replace_threads(called: Callable[[str], None]) -> None:
 
 
 def arm_child() -> None:
-    """In a process that was started by one with a fault: armed where the fault is for it."""
+    """In a child of a process with a fault: arms the fault if it is meant for the child."""
     text = os.environ.get(VARIABLE)
     if text and of_text(text).in_child:
         arm(of_text(text))

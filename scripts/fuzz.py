@@ -4,15 +4,16 @@
     python scripts/fuzz.py --kind graphs --cases 10000 --seed 1 --jobs 2
 
 ``--kind bytes``: the bytes and messages of a file are mutated, or it is hostile. ``--kind graphs``: the parsed model is mutated
-(``graph_cases.py``), and of each that can be counted it is checked (``graph_checks.py``) that its totals survive what changes
-no cost, that CSV and JSON read back as the same, that no output has a control character in it and no page an element of a
-model; growth, language models and charts are made of each, too.
+(``graph_cases.py``), and each one that can be counted is checked (``graph_checks.py``): its totals are not affected by changes
+without a cost, CSV and JSON are equal when read back, outputs have no control characters, and pages no elements from a model;
+scaling, language models and charts are tried, too.
 
 Every case goes through ``onnxcost.estimate`` and the renderers, every tenth also through the command line, in a child process
 that is reused and, when it dies, replaced. A finding is an exception other than OnnxCostError, more than 10 s of the
-processor, more than 1 GB, a crash, an exit code that is not documented, a file opened that is none of Python's or onnxcost's
-own, a Python warning, anything that native code writes to stderr, or a check that fails. The first of each kind are written to
-``--out``: the model, and what happened. A case is the same wherever the models are the same. Exit code 1 if there are findings.
+processor, more than 1 GB, a crash, an exit code that is not documented, an opened file that belongs to neither Python nor
+onnxcost, a Python warning, anything that native code writes to stderr, or a check that fails. The first of each kind are
+written to ``--out``: the model, and what happened. Cases depend only on the seed and the models. Exit code 1 if there
+are findings.
 """
 
 from __future__ import annotations
@@ -43,13 +44,13 @@ import graph_checks
 from graph_checks import Broken
 
 SECONDS = 10
-"""Of the processor, so that other work on the machine is not taken for a hang; a case in native code is killed later."""
+"""CPU seconds, so that other load is not mistaken for a hang; a case in native code is killed later."""
 KILLED_AFTER = 60
 MORE_MEMORY = 10**9
 KEPT = 3
-"""Of each kind of finding, how many cases are written."""
+"""The number of cases that are written for each kind of finding."""
 THROUGH_THE_COMMAND = 10
-"""Every how manyth case also goes through the command line."""
+"""One in this many cases is also run on the command line."""
 
 
 Step = Callable[[], None]
@@ -61,7 +62,7 @@ class Finding(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """What findings of one cause have in common: the kind and the last line, without numbers."""
+        """The common part of findings with one cause: the kind and the last line, without numbers."""
         if self.kind.startswith("check failed"):
             return re.sub("[0-9]+", "#", self.kind)
         last = (self.what.strip().splitlines() or [""])[-1]
@@ -69,7 +70,7 @@ class Finding(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All that a case follows from, but its number."""
+    """Everything that determines a case, except for its number."""
 
     kind: str
     seed: int
@@ -77,11 +78,11 @@ class Plan(NamedTuple):
 
 
 class TooLong(BaseException):
-    """Not an Exception, so that nothing in between takes it for one."""
+    """Not an Exception, so that no handler in between catches it."""
 
 
 class Watch:
-    """What a case must not do, noted while it runs."""
+    """The forbidden actions of a case, recorded while it runs."""
 
     def __init__(self) -> None:
         self.active = False
@@ -114,7 +115,7 @@ class Watch:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """What is inside has SECONDS of the processor; what it does wrong is added to the notes."""
+        """The block may take SECONDS of CPU time; its violations are added to the notes."""
         self.active = True
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
@@ -140,7 +141,7 @@ def _where(error: BaseException) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """The last line of onnxcost's own that it went through."""
+    """The last line of onnxcost in its traceback."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "onnxcost" in frame.filename]
     return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
@@ -183,7 +184,7 @@ def steps_of_bytes(number: int, case: fuzz_cases.Case, seeds: fuzz_cases.Seeds) 
 
 
 def steps_of_graphs(number: int, case: fuzz_cases.Case, seeds: fuzz_cases.Seeds) -> Iterator[Step]:
-    """Count it; if that can be done, all checks, else a command, which must say so in one line."""
+    """Count it; if that succeeds, run all checks, else a command, which must fail with one line."""
     import onnxcost
 
     rng, before = random.Random(number), list[graph_checks.Report]()
@@ -202,7 +203,7 @@ def steps_of_graphs(number: int, case: fuzz_cases.Case, seeds: fuzz_cases.Seeds)
 
 
 class Kind(NamedTuple):
-    """Where cases come from, and what is done with one, step by step: each has its own time."""
+    """The source of cases, and the steps for each, which have their own time limits."""
 
     case: Callable[[int, int, fuzz_cases.Seeds], fuzz_cases.Case]
     steps: Callable[[int, fuzz_cases.Case, fuzz_cases.Seeds], Iterator[Step]]
@@ -212,7 +213,7 @@ KINDS = {"bytes": Kind(fuzz_cases.case, steps_of_bytes), "graphs": Kind(graph_ca
 
 
 class Done(NamedTuple):
-    """What a child says: before a case its number alone, after it what was found and what it took."""
+    """A message of a child: before a case only its number, after it the findings and the resources."""
 
     number: int
     findings: list[Finding] | None = None
@@ -244,7 +245,7 @@ def work(numbers: Sequence[int], plan: Plan, results: Connection) -> None:
 
 
 def _peak(*, reset: bool = False) -> int:
-    """Bytes that were resident at most, since the last reset."""
+    """The peak of the resident bytes since the last reset."""
     with contextlib.suppress(OSError):
         if reset:
             Path("/proc/self/clear_refs").write_text("5")
@@ -254,7 +255,7 @@ def _peak(*, reset: bool = False) -> int:
 
 
 class Worker:
-    """One child and the cases that it still has to do."""
+    """One child and its remaining cases."""
 
     def __init__(self, numbers: list[int], plan: Plan) -> None:
         self.numbers, self.plan = numbers, plan
@@ -270,7 +271,7 @@ class Worker:
         self.since = time.monotonic()
 
     def replace(self) -> Finding:
-        """Ends the child and starts another behind the case that it was at; says how it ended."""
+        """Ends the child and starts another one after its current case; returns how it ended."""
         if self.process.is_alive():
             self.process.kill()
         self.process.join()
@@ -307,7 +308,7 @@ class Record:
             print(f"{self.done} cases, {self.kinds.total()} findings", flush=True)
 
     def add(self, number: int, findings: Sequence[Finding]) -> None:
-        """Count them, and write the case where one of its findings is among the first of their kind."""
+        """Count them, and write the case if one of its findings is among the first of its kind."""
         new = [finding for finding in findings if self.kinds[finding.summary] < KEPT]
         self.kinds.update(finding.summary for finding in findings)
         case = KINDS[self.plan.kind].case(number, self.plan.seed, self.plan.seeds)

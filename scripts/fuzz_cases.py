@@ -1,4 +1,4 @@
-"""What the fuzzer feeds: real models to start from, mutations of them, and models built to be hostile."""
+"""The inputs of the fuzzer: real models, mutations of them, and hostile models."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ Seeds = Mapping[str, bytes]
 
 
 def real_models(largest: int) -> dict[str, bytes]:
-    """Those of ``models/`` and those that the onnx package carries as files, up to ``largest`` bytes: a larger one says the
-    same more slowly.
+    """Those of ``models/`` and those that the onnx package carries as files, up to ``largest`` bytes: a larger one would take
+    longer for the same result.
     """
     paths = [*(ROOT / "models").glob("*.onnx"), *ONNX_DATA.glob("light/*.onnx"), *ONNX_DATA.glob("*/*/model.onnx")]
     named = {path.stem if path.stem != "model" else path.parent.name: path for path in sorted(paths)}
@@ -153,7 +153,7 @@ def is_repeated(field: FieldDescriptor) -> bool:
 
 
 def _somewhere(message: Any, rng: Rng) -> tuple[Any, FieldDescriptor]:
-    """A message inside and one of its fields, reached by random steps downwards that like what is deep."""
+    """A nested message and one of its fields, chosen by random steps downwards that prefer depth."""
     while True:
         present = [field for field, _ in message.ListFields()]
         if not present or rng.random() < 0.1:

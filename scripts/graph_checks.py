@@ -1,4 +1,4 @@
-"""What must hold of a model that can be counted: totals that survive what changes no cost, outputs that can be read back."""
+"""Checks of models that can be counted: totals are not affected by changes without a cost, and outputs can be read back."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, helper
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 """C0 without the line end, DEL, C1; marks of direction, of no width, and the other line ends."""
 FORMULA = re.compile(r"[=+@\t\r]|-(?!\d+(\.\d+)?$)")
-"""What a spreadsheet runs, at the start of a cell."""
+"""Starts of cells that a spreadsheet executes."""
 
 
 class Broken(Exception):
-    """A check that failed: ``check`` is what all findings of one cause have in common, ``seen`` what it was this time."""
+    """A check that failed: ``check`` is the common part of all findings with one cause, ``seen`` the specific one."""
 
     def __init__(self, check: str, seen: str = "") -> None:
         super().__init__(f"{check}: {seen}")
@@ -36,7 +36,7 @@ class Broken(Exception):
 
 
 class Report(NamedTuple):
-    """What the checks compare: totals as ``to_dict`` gives them, and what else must stay."""
+    """The values that the checks compare: the totals of ``to_dict``, and others that must not change."""
 
     totals: dict[str, Any]
     rest: dict[str, Any]
@@ -60,7 +60,7 @@ def estimated(data: bytes) -> Report:
 
 
 def compare(name: str, before: Report, data: bytes, without: tuple[str, ...] = ()) -> None:
-    """Raises Broken where the model ``data`` is not counted as the one before."""
+    """Raises Broken if the counts of the model ``data`` differ."""
     import onnxcost
 
     try:
@@ -74,7 +74,7 @@ def compare(name: str, before: Report, data: bytes, without: tuple[str, ...] = (
 
 
 def strip_keeps(data: bytes, before: Report, rng: Random) -> None:
-    """A skeleton costs what the model does, also without its names."""
+    """A skeleton has the same cost as the model, also without its names."""
     from onnxcost.frontend.strip import strip
 
     for anonymize in (False, True):
@@ -101,7 +101,7 @@ def nodes_in_another_order(data: bytes, before: Report, rng: Random) -> None:
 
 
 def values_renamed(data: bytes, before: Report, rng: Random) -> None:
-    """Names of values, but of inputs, mean nothing."""
+    """Names of values have no meaning, except for inputs."""
     model = ModelProto.FromString(data)
     if any(reads - made for reads, made in map(_names_in, model.functions)):
         return
@@ -115,7 +115,7 @@ def values_renamed(data: bytes, before: Report, rng: Random) -> None:
 
 
 def _names_in(function: FunctionProto) -> tuple[set[str], set[str]]:
-    """What the nodes of a function read, and what is defined in it. Beyond that, it may mean the caller's values."""
+    """The names that the nodes of a function read, and those defined in it. Others may be the caller's values."""
     inner = [graph for node in function.node for each in node.attribute if each.HasField("g") for graph in graphs(each.g)]
     made = {name for scope in (function, *inner) for node in scope.node for name in node.output}
     given = {item.name for graph in inner for item in (*graph.input, *graph.initializer)}
@@ -123,7 +123,7 @@ def _names_in(function: FunctionProto) -> tuple[set[str], set[str]]:
 
 
 OLD_TYPES = ("float32", "float64", "float16", "int64", "int32", "bool", "uint8", "int8")
-"""What Identity takes in every version."""
+"""The types of Identity in every version."""
 
 
 def more_that_costs_nothing(data: bytes, before: Report, rng: Random) -> None:
@@ -143,7 +143,7 @@ def more_that_costs_nothing(data: bytes, before: Report, rng: Random) -> None:
 
 
 def notes_cost_nothing(data: bytes, before: Report, rng: Random) -> None:
-    """A model with notes in its metadata costs what it did, and so does one that gets them a second time."""
+    """Notes in the metadata of a model do not change its cost, even when they are added twice."""
     from onnxcost.frontend.annotate import annotate
 
     name = next((name for node in ModelProto.FromString(data).graph.node for name in node.output[:1]), "")
@@ -199,7 +199,7 @@ def _pieces(message: Any, rng: Random) -> list[bytes]:
 
 
 def shuffle(model: ModelProto, rng: Random) -> bool:
-    """Other orders that say the same; False if the order matters: a name that two things have, or a cycle."""
+    """Equivalent orders; False if the order matters: a duplicate name, or a cycle."""
     defined = [name for graph in graphs(model.graph) for name in _defined(graph)]
     functions = [(function.domain, function.name, function.overload) for function in model.functions]
     if len({*defined}) < len(defined) or len({*functions}) < len(functions):
@@ -261,7 +261,7 @@ def no_control_characters(name: str, text: str) -> None:
 
 
 def check_csv(name: str, text: str) -> list[dict[str, str]]:
-    """The rows; raises Broken for rows of unequal length and for cells that a spreadsheet runs."""
+    """The rows; raises Broken for rows of unequal length and for cells that a spreadsheet executes."""
     no_control_characters(name, text)
     rows = list(csv.reader(io.StringIO(text), strict=True))
     if len({len(row) for row in rows}) != 1:
@@ -323,7 +323,7 @@ class Page(HTMLParser):
 
 
 def read_page(text: str) -> Page:
-    """What is in a page beside its own scripts and styles."""
+    """The content of a page other than its own scripts and styles."""
     from onnxcost.render.page import ASSETS, SCRIPTS, STYLES
 
     for name in (*SCRIPTS, *STYLES):
@@ -365,7 +365,7 @@ def check_pages(data: bytes, rng: Random) -> None:
 
 
 def check_growth(data: bytes, rng: Random) -> None:
-    """The formulas of growth in every format, and their value at the base."""
+    """The scaling formulas in every format, and their values at the base."""
     import onnxcost
     from onnxcost.render.formats import dumps
     from onnxcost.render.layout import Screen, text_of
@@ -452,7 +452,7 @@ CODES = (0, 1, 2, 3)
 
 
 def check_command(data: bytes, other: bytes, rng: Random) -> None:
-    """A command on the file: its exit code, one line if it fails, nothing in its output that a terminal obeys."""
+    """A command on the file: its exit code, one line if it fails, no control sequences in its output."""
     from onnxcost.cli.app import run
 
     arguments = rng.choice(COMMANDS)

@@ -1,9 +1,9 @@
-"""Small files that ask for much work: minutes of a processor or gigabytes, were all of it done.
+"""Small files that require much work: minutes of CPU time or gigabytes, if all of it were done.
 
     python scripts/heavy_models.py [NAME ...]
 
-Counts each in a process of its own and prints a line of JSON: its name, bytes, seconds of the processor, bytes of memory, what
-became of it. Exit code 1 if one took more than SECONDS or MEMORY, or ended in anything but a report or an OnnxCostError.
+Counts each in a separate process and prints a line of JSON: its name, bytes, CPU seconds, bytes of memory, and the outcome.
+Exit code 1 if one took more than SECONDS or MEMORY, or ended in anything but a report or an OnnxCostError.
 """
 
 # ruff: noqa: E501
@@ -259,7 +259,7 @@ def _nested_optionals(levels: int) -> bytes:
 
 
 def _handed_through(count: int) -> bytes:
-    """A value that goes through one If after the other, and decides a shape at the end."""
+    """A value that passes through a chain of Ifs, and then decides a shape."""
     stored = [helper.make_tensor("c", 9, [], [True]), helper.make_tensor("v0", 7, [2], [3, 2])]
     nodes = []
     for i in range(count):
@@ -334,7 +334,7 @@ def _junk_graphs(count: int) -> bytes:
 
 
 def _contradictions(count: int, dims: int) -> bytes:
-    """Branches that cannot be, and many dims to name."""
+    """Impossible branches, and many dims to name."""
     then = _branch([helper.make_node("MatMul", ["x", "x"], ["t"])], "t")
     other = _branch([helper.make_node("Relu", ["x"], ["e"])], "e")
     nodes = [helper.make_node("If", ["c"], [f"r{i}"], then_branch=then, else_branch=other) for i in range(count)]
@@ -362,7 +362,7 @@ def _trees(nodes: int, roots: int) -> bytes:
 
 
 def _open_inputs(count: int) -> bytes:
-    """Inputs of a symbol each, joined, of which the sum never fits."""
+    """Concatenated inputs with a symbol each, whose sum does not fit."""
     inputs = {f"x{i}": [f"n{i}", 7] for i in range(count)}
     joined = helper.make_node("Concat", list(inputs), ["j"], axis=0)
     target = helper.make_tensor("t", TensorProto.INT64, [2], [1, 5])
@@ -370,7 +370,7 @@ def _open_inputs(count: int) -> bytes:
 
 
 def _open_chain(count: int) -> bytes:
-    """Shape arithmetic that is done anew for each size, before a Reshape that no size fits."""
+    """Shape arithmetic that is repeated for each size, before a Reshape that fits no size."""
     nodes = [helper.make_node("Shape", ["x"], ["v0"])]
     nodes += [helper.make_node("Add", [f"v{i}", "v0"], [f"v{i + 1}"]) for i in range(count)]
     target = helper.make_tensor("t", TensorProto.INT64, [2], [5, 11])
@@ -471,7 +471,7 @@ HEAVY: Mapping[str, Callable[[], bytes]] = {
     "1,500 nodes in reverse": partial(_reversed_chain, 1500),
     "1,200 constants of 1,024 elements": partial(_constants, 1200),
 }  # fmt: skip
-"""What each asks for, and what makes it."""
+"""The work that each requires, and the function that builds it."""
 
 
 SECONDS, MEMORY = 10, 10**9
@@ -494,7 +494,7 @@ def _count(data: bytes) -> str:
 
 
 def _in_a_child(data: bytes) -> dict[str, object]:
-    """What a forked process that counts the model says and needs. It may be killed: native code hears of no limit."""
+    """The answer and the resources of a forked process that counts the model. It may be killed: native code ignores limits."""
     read, write = os.pipe()
     child = os.fork()
     if not child:

@@ -1,4 +1,4 @@
-"""Models built to be hostile: each asks for more than any machine has, or says what cannot be."""
+"""Hostile models: each requires more than any machine has, or is contradictory."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def grows_while_folding(rng: Random) -> bytes:
 
 
 def trips(rng: Random) -> bytes:
-    """A Loop that runs as long as the universe lasts, nested."""
+    """Nested Loops with astronomically many iterations."""
     count, inner = _count(rng), rng.choice(("b = Add (a, a)", "b = Concat <axis = 0> (a, a)", "b = Identity (a)"))
     if rng.random() < 0.5:
         inner = (

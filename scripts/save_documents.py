@@ -1,7 +1,7 @@
 """Saves one document of each kind, tests/data/documents_VERSION.tar.xz: what later versions must be able to read.
 
 Run it once before each release, from the root of the repository: ``python -m scripts.save_documents``. tests/test_schema.py
-reads all archives. Models are run, so that it takes half a minute.
+reads all archives. Models are run, so it takes half a minute.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def save(folder: Path) -> None:
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """Write the folder's files to an archive that depends on their content alone."""
+    """Write the folder's files to an archive that depends only on their content."""
     with tarfile.open(archive, "w:xz") as file:
         for path in sorted(folder.iterdir()):
             content = path.read_bytes().replace(os.fsencode(Path.cwd()), b"/home/user/project")

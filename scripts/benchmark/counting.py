@@ -1,11 +1,11 @@
-"""How long onnxcost takes: CPU time as ratios of whole processes in one run. Absolute times say more of the machine than of the
-tool, and wall-clock time more of what else it runs.
+"""How long onnxcost takes: CPU time as ratios of whole processes in one run. Absolute times depend more on the machine than on
+the tool, and wall-clock time on its other load.
 
     python -m scripts.benchmark.counting [--rounds 15]
 
 Set-up: ``pip install . onnx-tool==1.0.1`` (onnx-tool is compared if it is installed); the installed package is timed. Every
-round runs every command once, so that a drift of the machine meets them all; the ratio is the median over the rounds, the
-memory is the process's peak.
+round runs every command once, so that a drift of the machine affects all of them; the ratio is the median over the rounds, the
+memory is the peak of the process.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def onnxcost(*arguments: object) -> Command:
 
 
 def run(command: Command) -> tuple[float, int, int]:
-    """CPU seconds, peak bytes and read bytes of one process; its output is thrown away. Where the system does not count what is
-    read, that is 0.
+    """CPU seconds, peak bytes and read bytes of one process; its output is discarded. The read bytes are 0 if the system does
+    not count them.
     """
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=tempfile.gettempdir())
     assert process.stderr
@@ -88,7 +88,7 @@ def show(title: str, timings: Mapping[str, Timing], base: str) -> None:
 
 
 def in_process_of_its_own(write: Callable[..., None], *arguments: object) -> None:
-    """What this process holds in memory, the peak of each command that it starts would have in it."""
+    """Otherwise, the memory of this process would be part of the peak of the commands that it starts."""
     writer = multiprocessing.get_context("spawn").Process(target=write, args=arguments)
     writer.start()
     writer.join()
@@ -194,7 +194,7 @@ def write_tensors(place: str, path: Path) -> None:
 
 
 def write_filled(skeleton: Path, folder: Path) -> None:
-    """The model with numbers where its weights are not stored: the other tools read weights and fail without them."""
+    """The model with numbers for its missing weights: the other tools read weights and fail without them."""
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper

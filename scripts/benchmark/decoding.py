@@ -1,14 +1,14 @@
-"""Whether the time to the first token and the time per token are predicted well: beside what was measured, by us and by
+"""How well the time to the first token and the time per token are predicted, compared with measurements by onnxcost and by
 onnxruntime-genai.
 
     python -m scripts.benchmark.decoding [--calibration here.toml] [--genai PYTHON] [--rounds N] FOLDER ...
 
-Each FOLDER has a decoder, model.onnx. Measured are, in each round and one after the other, ``onnxcost.run_llm`` and, for a
-folder with a genai_config.json, the loop of onnxruntime-genai's benchmark (benchmark/python/benchmark_e2e.py: append_tokens for
-the prompt, then generate_next_token), run by PYTHON, which has onnxruntime-genai installed. Its tokens include the choice of
-the next one. Printed are medians over the rounds beside the predictions of the calibrated machine.
+Each FOLDER has a decoder, model.onnx. Each round measures ``onnxcost.run_llm`` and then, for a folder with a genai_config.json,
+the loop of onnxruntime-genai's benchmark (benchmark/python/benchmark_e2e.py: append_tokens for the prompt, then
+generate_next_token), run by PYTHON, which has onnxruntime-genai installed. Its tokens include the choice of the next one. The
+output has medians over the rounds and the predictions of the calibrated machine.
 
-Set-up: ``pip install .``, in another environment ``pip install onnxruntime-genai``. Models of a size that is worth it:
+Set-up: ``pip install .``, in another environment ``pip install onnxruntime-genai``. Models of a realistic size:
 
     python -m scripts.export.decoders weights FOLDER      with a configuration of 20 M parameters or more
     python -m onnxruntime_genai.models.builder -i FOLDER/llama -o OUTPUT -p int4 -e cpu

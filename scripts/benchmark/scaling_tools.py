@@ -1,10 +1,10 @@
-"""What onnxsim makes of the models of ``scripts/benchmark/scaling.py``: its symbolic MACs, and whether they are those counted.
+"""The symbolic MACs of onnxsim for the models of ``scripts/benchmark/scaling.py``, and whether they equal the counts.
 
     python -m scripts.benchmark.scaling_tools [--points 20] [SET ...]
 
-Set-up: an environment of its own with ``pip install . onnxsim sympy``. Each model with formulas in scaling.csv is asked for its
-MACs with all dims open, in a process of its own; they are compared with counts at random sizes of the domain. What comes out
-is kept in scaling_tools.csv, from which the page is written: "equal at 20 of 20", or what was printed instead.
+Set-up: an environment of its own with ``pip install . onnxsim sympy``. onnxsim computes the MACs of each model with formulas in
+scaling.csv with all dims open, in a separate process; they are compared with counts at random sizes of the domain. The results
+are kept in scaling_tools.csv, from which the page is written: "equal at 20 of 20", or what was printed instead.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def compare(path: Path, points: int) -> str:
-    """At how many sizes onnxsim's MACs are those counted; or why it has none for all dims."""
+    """The number of sizes at which onnxsim's MACs equal the counts, or why it has none for all dims."""
     import onnx
     from onnxsim.model_info import ModelInfo
 
@@ -77,7 +77,7 @@ def value_of(macs: object, sizes: Mapping[str, int]) -> int:
     import sympy
 
     expression = sympy.sympify(macs)
-    # Symbols are named like dims, or like what was worked out of them: "16*batch".
+    # Symbols are named like dims, or like expressions of them: "16*batch".
     dims = {dim: sympy.Symbol(dim) for dim in sizes}
     named = {symbol: sympy.sympify(symbol.name, locals=dims) for symbol in expression.free_symbols}
     value = expression.subs(named).subs({dims[dim]: size for dim, size in sizes.items()})

@@ -1,8 +1,8 @@
-"""Whether a skeleton with made-up weights takes as long as the model that it is of: both timed interleaved.
+"""Whether a skeleton with synthetic weights takes as long as the original model: both are timed interleaved.
 
     python -m scripts.benchmark.skeletons [MODEL ...]
 
-Set-up: ``pip install .`` Without models it takes those of models/ that have their weights; the figures in the README are of
+Set-up: ``pip install .`` Without models, it takes those of models/ with stored weights; the figures in the README are of
 models that PyPI packages carry (rapidocr-onnxruntime, silero-vad, magika, ddddocr, nudenet) and of exports that
 scripts/export/from_pytorch.py makes.
 """

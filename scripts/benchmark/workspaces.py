@@ -1,9 +1,10 @@
-"""What onnxruntime's CPU kernels allocate beside their outputs: for each case of the tests the bytes measured, and estimated.
+"""The bytes that onnxruntime's CPU kernels allocate in addition to their outputs, measured and estimated for each case of the
+tests.
 
     python -m scripts.benchmark.workspaces [WORD]
 
-Set-up: ``pip install .`` With a word only the cases that contain it. The arena hands out what is asked for, and each case has a
-process of its own, because the arena's peak is never reset.
+Set-up: ``pip install .`` With a word, only the cases that contain it. The arena allocates exactly the requested bytes, and each
+case has its own process, because the arena's peak is not reset.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from onnxcost.runtime.session import open_session
 from tests.ort_optimizer.test_workspaces import CASES, Case
 
 VALUES = {"s": 127, "t": 128}
-"""Of the lengths that GroupQueryAttention reads; other inputs are random."""
+"""The values of the lengths that GroupQueryAttention reads; other inputs are random."""
 
 
 def main() -> int:
@@ -36,7 +37,7 @@ def main() -> int:
 
 
 def measure(case: Case) -> int:
-    """The bytes that the case's kernel allocates beside its outputs."""
+    """The bytes that the kernel of the case allocates in addition to its outputs."""
     model = case.model()
     random = np.random.default_rng(0)
     feeds = {}

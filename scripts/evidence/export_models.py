@@ -1,4 +1,4 @@
-"""Skeletons of models that published figures name and no archive of the project has, for scripts/evidence/fit.py.
+"""Skeletons of models with published figures that no archive of the project has, for scripts/evidence/fit.py.
 
     python -m venv .venv-timm && .venv-timm/bin/pip install timm ultralytics onnx onnxscript
     .venv-timm/bin/python -m scripts.evidence.export_models FOLDER

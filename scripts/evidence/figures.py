@@ -38,7 +38,7 @@ CATALOGUE: Mapping[str, str] = {
     "Dragonwing RB3 Gen 2": "qcs6490", "Intel Core Ultra 7 155H": "core-ultra-7-155h", "NVIDIA DGX Spark": "dgx-spark",
     "Hailo-15H": "hailo-15h", "Axelera Metis PCIe": "axelera-metis", "STM32MP257F": "stm32mp257",
 }  # fmt: skip
-"""The catalog's names of devices that it has had only since the CSV files were made, by how those are named there."""
+"""Names of devices that were added to the catalog after the CSV files were made, by their names in the files."""
 RUNTIMES: Mapping[tuple[str, str], str] = {
     ("ncnn cpu", "cpu"): "ncnn", ("ncnn", "cpu"): "ncnn",
     ("onnxruntime CPU", "cpu"): "onnxruntime-cpu", ("onnxruntime", "cpu"): "onnxruntime-cpu",
@@ -57,14 +57,14 @@ RUNTIMES: Mapping[tuple[str, str], str] = {
 """The runtime by the names in a CSV's columns ``runtime`` and ``unit``; rows of others are left out."""
 TYPES: Mapping[str, str] = {"w8a8": "int8"}
 LEFT_OUT = ("opencv_zoo", "paddledetection", "timm", "vitis-ai", "jetson_benchmarks")
-"""Sources of what includes pre- or post-processing, of PyTorch alone, or of many threads or parts at once."""
+"""Sources whose times include pre- or post-processing, are only for PyTorch, or use many threads or parts in parallel."""
 NOTES_LEFT_OUT = ("unsteady", "sparse", "pruned", "includes input and output copies", "on the GPU; MACs")
 ROUNDED = 1e7
-"""Published MACs are rounded to as much."""
+"""The relative rounding of published MACs."""
 MOST_THREADS = 8
 """ncnn's sections with more threads are left out: they measure how it scales."""
 LEAST_MODELS = 6
-"""ncnn's sections with fewer models are left out where they are to be compared."""
+"""ncnn's sections with fewer models are left out of comparisons."""
 
 
 def read(evidence: Path, folder: Path) -> list[Figure]:
@@ -96,7 +96,7 @@ def _read(path: Path, folder: Path) -> Iterator[Figure]:
 
 
 def _model(row: Mapping[str, str], path: Path, folder: Path) -> Model | None:
-    """The model of a row; None if no graph is known, or where the row's MACs or input are not those of the graph."""
+    """The model of a row; None if no graph is known, or if the row's MACs or input are not those of the graph."""
     if path.stem == "ncnn":
         return models.ncnn_models(path.parent, folder).get(row["model"].removesuffix("_int8"))
     model = models.find(row["model"], row["canonical"], folder)
@@ -109,7 +109,7 @@ def _model(row: Mapping[str, str], path: Path, folder: Path) -> Model | None:
 
 
 def _fastest_settings(figures: Iterable[Figure]) -> Iterator[Figure]:
-    """Of each device and type, the number of threads and the clusters with which it was fastest over its models."""
+    """The number of threads and the clusters with which each device was fastest over its models in each type."""
     settings: dict[tuple[str, str], dict[tuple[int, str], list[Figure]]] = defaultdict(lambda: defaultdict(list))
     for figure in figures:
         settings[figure.device, figure.dtype][figure.threads, figure.setting].append(figure)

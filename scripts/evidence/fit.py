@@ -1,15 +1,15 @@
-"""Fit times of published measurements, and write what the package needs of them: coefficients, levels, bands, quoted figures.
+"""Fit the times of published measurements, and write the results for the package: coefficients, levels, bands, quoted figures.
 
     python -m scripts.evidence.fit EVIDENCE GRAPHS [--write]
 
 Set-up: ``pip install .`` EVIDENCE is a folder of CSV files of published measurements, with the columns that
-scripts/evidence/figures.py reads; GRAPHS has the models that scripts/evidence/export_models.py exported. Without --write the
-table of coverages alone is printed.
+scripts/evidence/figures.py reads; GRAPHS has the models that scripts/evidence/export_models.py exported. Without --write, only
+the table of coverages is printed.
 
 The time of a model on a device is ``level × sum(coefficient × term)``. A term is the MACs of a kind of contraction over the
 device's peak, bytes over its bandwidth, or the number of steps; coefficients belong to a runtime and a type, the level to a
-device with that runtime. Errors are those of figures that were left out: with all others of the same device, with all of the
-same architecture family, or both, and a band holds 90 % of them, each pair of a device and a family counted once.
+device with that runtime. Errors are those of held-out figures: all figures of a device, of an architecture family, or of both
+are left out together. A band contains 90 % of the errors, with each pair of a device and a family counted once.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ PRIORS: Mapping[str, Sequence[float]] = {
     "gpu": (1.5, 2.0, 2.0, 15.0, 3.0, 1.5, 2.0, 6.0),
     "npu": (2.0, 2.0, 2.0, 8.0, 4.0, 2.0, 3.0, 5.0),
 }
-"""Coefficients to start from, by the part: the inverse of usual shares of the peak and the bandwidth, and µs a step."""
+"""Initial coefficients by part: the inverse of typical shares of the peak and the bandwidth, and µs per step."""
 STIFFNESS = 0.3
-"""How strongly coefficients are held to the prior: they matter where few figures tell them apart."""
+"""The weight of the prior of the coefficients: it matters if there are few figures."""
 ROBUST = 0.3
 """Errors beyond this, in natural logarithms, count less than their square."""
 
@@ -72,7 +72,7 @@ def solve(rows: Rows, prior: Sequence[float]) -> Vector:
     weights = np.sqrt(counts.mean() / counts)[place]
 
     def center(values: Vector, weight: Vector) -> Vector:
-        """Less the weighted mean of each device."""
+        """Subtracts the weighted mean of each device."""
         sums = np.zeros((len(counts), values.shape[1]))
         np.add.at(sums, place, weight[:, None] * values)
         return values - (sums / np.bincount(place, weight)[:, None])[place]
@@ -129,8 +129,8 @@ class Table(NamedTuple):
         return cls(figures, processors, rows, PRIORS[part])
 
     def fit(self, training: Mask) -> tuple[LatencyFit, Vector]:
-        """A fit to the rows of the mask, at the level of its median device, and the errors of all rows: logarithms of the ratio
-        of their times to those of the fit.
+        """A fit to the rows of the mask, at the level of its median device, and the errors of all rows: the logarithms of
+        measured over fitted times.
         """
         point = solve(self.rows.where(training), self.prior)
         found = self.rows.times - np.log(self.rows.terms @ np.exp(point))
@@ -150,7 +150,7 @@ def levels(errors: Vector, devices: NDArray[np.int64], among: Mask) -> dict[int,
 
 
 def model_errors(table: Table, errors: Vector, among: Mask) -> dict[int, float]:
-    """What is left of the error of each model, in the median of the devices, where at least two have run it."""
+    """The median over devices of each model's remaining error, if at least two devices ran it."""
     rows = table.rows
     level = levels(errors, rows.devices, among)
     left = errors - np.array([level.get(int(device), 0.0) for device in rows.devices])
@@ -163,17 +163,16 @@ def model_errors(table: Table, errors: Vector, among: Mask) -> dict[int, float]:
 
 
 LEAST_DEVICES = 2
-"""A model's own error is known where as many devices ran it."""
+"""A model's own error is known if at least this many devices ran it."""
 LEAST_ROWS = 8
-"""A fit to fewer rows is none."""
+"""A fit needs at least this many rows."""
 HELD, HELD_BY_FEW, HELD_BY_BOARDS = 0.9, 0.92, 0.8
-"""The share of errors that a band holds, and one of fewer devices than FEW, of which a new one is more likely to lie outside.
-
-Of eight boards whose chip others have, too, one took twice their time.
+"""The share of errors that a band contains, and that of a band of fewer devices than FEW, because a new device is then more
+likely to be outside. One of eight boards with a common chip took twice the time of the others.
 """
 FEW = 8
 Errors = list[tuple[int, int, float]]
-"""Errors of figures that were left out, with the numbers of their device and family."""
+"""Errors of held-out figures, with the numbers of their device and family."""
 
 
 def leave_out(table: Table) -> dict[str, Errors]:
@@ -213,16 +212,18 @@ def leave_out(table: Table) -> dict[str, Errors]:
 
 
 USUAL_ANCHOR = "mobilenet_v2"
-"""The one model that a user is asked to measure."""
+"""The model that users are asked to measure."""
 
 
 def band_of(errors: Errors, held: float = 0.0) -> tuple[float, float]:
-    """The shortest interval that holds the share of the errors (0: HELD), each pair of a device and a family counted once."""
+    """The shortest interval that contains the share of the errors (0: HELD), with each pair of a device and a family counted
+    once.
+    """
     cells = Counter((device, family) for device, family, _ in errors)
     ranked = sorted((error, 1 / cells[device, family]) for device, family, error in errors)
     values, weights = np.array([value for value, _ in ranked]), np.array([weight for _, weight in ranked])
     total = np.concatenate([[0.0], np.cumsum(weights) / weights.sum()])
-    # Conformal prediction has n + 1 in place of n: of few pairs the interval holds more than the share, up to all.
+    # Conformal prediction uses n + 1 instead of n: for few pairs the interval contains more than the share, up to all.
     held = held or (HELD_BY_FEW if len({device for device, *_ in errors}) < FEW else HELD)
     share = min(held * (len(cells) + 1) / len(cells), 1.0)
     ends = np.searchsorted(total, total[:-1] + share - 1e-9)
@@ -243,7 +244,7 @@ def coverage(errors: Errors, by: int, held: float = 0.0) -> float:
 
 
 SAME_CHIP = ("RK3588", "RK3568", "RK3566", "RK3399", "Orin NX", "A311D")
-"""Chips of which several boards were measured by different people: by how much their figures differ."""
+"""Chips with several boards that were measured by different people, to see how much their figures differ."""
 
 
 def repeated(found: Iterable[tuple[Figure, Processor]]) -> Errors:
@@ -296,7 +297,7 @@ def main() -> int:
 
 KINDS = ("sister", "anchored", "single", "known", "fitted")
 LEAST_ERRORS = 8
-"""Of fewer errors no band is made."""
+"""A band needs at least this many errors."""
 
 
 def report(
@@ -317,8 +318,8 @@ def report(
 def overall(
     tables: Mapping[tuple[str, str, str], Table], errors: Mapping[tuple[str, str, str], dict[str, Errors]], runtime: str = ""
 ) -> str:
-    """How many figures lie inside the bands of the others where this model or this device has other figures, and how wide they
-    are: "sister" where the model has figures elsewhere, else "anchored".
+    """How many figures are inside the bands of the others if the model or the device has other figures, and how wide the bands
+    are: "sister" if the model has figures on other devices, else "anchored".
     """
     cases: list[tuple[int, float, float]] = []
     for key, table in tables.items():
@@ -338,7 +339,7 @@ def overall(
 
 
 WIDE = 2.4
-"""The ratio of the ends of a band that is still of use to choose a device."""
+"""The largest ratio of the ends of a band that is still useful to choose a device."""
 
 
 def _band_cells(errors: Errors, held: float = 0.0) -> str:

@@ -1,4 +1,4 @@
-"""The models of published figures: which graph of ours each name stands for, and what is counted in it."""
+"""The models of published figures: the graph for each name, and its counts."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ ALIASES: Mapping[str, str] = {
     "miniresnet1stacks64x50int8": "miniresnet_1", "miniresnet2stacks64x50int8": "miniresnet_2",
     "miniresnetv21stacks64x50int8": "miniresnet_v2_1", "miniresnetv22stacks64x50int8": "miniresnet_v2_2",
 }  # fmt: skip
-"""Names as published, in lowercase letters and digits, of graphs that are called otherwise here."""
+"""Published names, in lowercase letters and digits, of graphs that have other names here."""
 NCNN_WINOGRAD: Mapping[str, float] = {"yolov4-tiny": 0.85, "squeezenet_ssd": 0.8}
 """For graphs that only ncnn's files describe, the share of other convolutions' MACs that 3×3 ones of stride 1 do."""
 NCNN_SAME: Mapping[str, str] = {
     "alexnet": "alexnet", "googlenet": "googlenet", "resnet18": "resnet18", "squeezenet": "squeezenet1_1", "vgg16": "vgg16",
     "efficientnetv2_b0": "efficientnet_v2b0_224_1000",
 }  # fmt: skip
-"""ncnn's models whose share of 3×3 convolutions of stride 1 is that of a graph of ours."""
+"""ncnn's models with the same share of 3×3 convolutions of stride 1 as a graph here."""
 FAMILIES: Mapping[str, str] = {
     "yolo": "yolo", "fastestdet": "yolo", "nanodet": "shufflenet", "shufflenet": "shufflenet", "mobilenet_v1": "mobilenet_v1",
     "mobilenet_yolo": "mobilenet_v1", "mobilenet_ssd": "mobilenet_v1", "mobilenet_v2": "mobilenet_v2",
@@ -56,15 +56,15 @@ FAMILIES: Mapping[str, str] = {
     "vit": "transformer", "vision_transformer": "transformer", "swin": "transformer", "convnext": "convnext",
     "fd_mobilenet": "fd_mobilenet", "st_fd": "fd_mobilenet", "miniresnet": "resnet",
 }  # fmt: skip
-"""The architecture family by the start of a model's name; a name with no entry is a family of its own."""
+"""The architecture family by the start of a model's name; a name without an entry is its own family."""
 
 
 SAME = 0.05
-"""Graphs whose MACs differ by less are taken for the same model."""
+"""Graphs whose MACs differ by less are considered the same model."""
 
 
 class Model(NamedTuple):
-    """A model, its counts for one item, and the longest side of its input; ``is_graph`` where a graph of ours was counted."""
+    """A model, its counts for one item, and the longest side of its input; ``is_graph`` if a graph was counted."""
 
     name: str
     counts: Counts
@@ -133,7 +133,7 @@ def ncnn_models(evidence: Path, folder: Path) -> Mapping[str, Model]:
 
 
 def find(name: str, canonical: str, folder: Path) -> Model | None:
-    """The model of a published name, where a graph is known."""
+    """The model of a published name, if a graph is known."""
     known = graphs(folder)
     for each in (name, canonical):
         found = known.get(plain(ALIASES.get(plain(each), each)))

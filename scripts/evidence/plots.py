@@ -1,4 +1,4 @@
-"""The bands of published measurements as a chart, and predictions on a calibrated machine beside what was measured.
+"""The bands of published measurements as a chart, and predictions on a calibrated machine compared with measurements.
 
     python -m scripts.evidence.plots bands docs/images/bands.png
     python -m scripts.evidence.plots predictions docs/accuracy-prediction.md docs/images/predictions.png
@@ -32,7 +32,9 @@ def main() -> int:
 
 
 def draw_bands(fits: Mapping[tuple[str, str, str], LatencyFit]) -> Figure:
-    """For each runtime and type with enough figures, the ratio of measured to estimated that holds 90 % of those left out."""
+    """For each runtime and type with enough figures, the range of measured over estimated times that contains 90 % of the
+    held-out ones.
+    """
     shown = {
         key: fit
         for key, fit in sorted(fits.items(), reverse=True)

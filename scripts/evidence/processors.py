@@ -1,4 +1,6 @@
-"""What ran a published figure: its rates, from the catalog, from devices.toml, or from the folder's table of assumed peaks."""
+"""The processor of a published figure, with rates from the catalog, from devices.toml, or from the folder's table of assumed
+peaks.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from scripts.evidence.figures import Figure
 
 HERE = Path(__file__).resolve().parent
 X86 = ("Intel", "AMD", "AWS c5", "Hyper-V", "MacBook Pro (15", "D64s v6", "D64as v7", "Celeron", "Xeon")
-"""What the names of devices with x86 cores contain."""
+"""Parts of the names of devices with x86 cores."""
 ISAS = ("arm", "x86")
 
 
@@ -27,7 +29,7 @@ class Processor(NamedTuple):
 
 
 def processor_of(figure: Figure, evidence: Path) -> Processor | None:
-    """None if the rates are not known, or where the CPU is neither Arm nor x86."""
+    """The processor; None if the rates are unknown, or if the CPU is neither Arm nor x86."""
     backend = BACKENDS[figure.runtime]
     narrow = backend.narrower.get(figure.dtype, figure.dtype)
     if backend.part == "npu":

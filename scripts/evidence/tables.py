@@ -1,4 +1,4 @@
-"""What the package knows of published measurements, as Markdown: bands with their coverage, and figures by device and runtime.
+"""The published measurements in the package, as Markdown: bands with their coverage, and figures by device and runtime.
 
     python -m scripts.evidence.tables bands
     python -m scripts.evidence.tables figures
@@ -24,7 +24,7 @@ def main() -> int:
 
 
 def bands() -> Iterator[str]:
-    """A line for each fit and kind of evidence: how far measured times are from the estimate, and how many are inside."""
+    """A line per fit and kind of evidence: how far measured times are from the estimate, and how many are inside the band."""
     yield "| runtime | type | CPU | figures | devices | evidence | measured / estimated | width | by device | by family |"
     yield "| --- | --- | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |"
     known = evidence()

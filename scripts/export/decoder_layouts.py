@@ -1,4 +1,6 @@
-"""Decoders by their published sizes, laid out as onnxruntime-genai's builder does, without weights: of any size in no time."""
+"""Decoders with published sizes, in the layout of onnxruntime-genai's builder, without weights, so that any size is built
+quickly.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 BLOCK = 32
-"""Weights that share a scale, where they are in few bits."""
+"""Weights that share a scale, if they have few bits."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Writer:
         return outputs[0]
 
     def store(self, name: str, dtype: int, *dims: int) -> str:
-        """A tensor whose elements are not there."""
+        """A tensor without its elements."""
         from onnx import TensorProto
 
         tensor = TensorProto(name=name, data_type=dtype, dims=dims, data_location=TensorProto.EXTERNAL)

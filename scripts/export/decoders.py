@@ -8,8 +8,8 @@
     python -m scripts.export.decoders pack OUTPUT    one archive of all model.onnx, under the names of their folders
     python -m scripts.export.decoders flops [NAME ...]    what torch's FlopCounterMode counts
 
-Set-up: ``pip install torch transformers onnx onnxscript onnxruntime-genai optimum-onnx`` (Optimum wants transformers 4.57, the
-builder 5). tests/generation/test_exports.py has the figures that follow from these configurations by hand.
+Set-up: ``pip install torch transformers onnx onnxscript onnxruntime-genai optimum-onnx`` (Optimum needs transformers 4.57, the
+builder 5). tests/generation/test_exports.py has figures computed by hand from these configurations.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 SLIDING = {"sliding_window": 64, "head_dim": 32}
 MAMBA2 = {"mamba_n_heads": 12, "mamba_d_head": 16, "mamba_d_state": 16, "mamba_n_groups": 1, "mamba_chunk_size": 32}
 HYBRIDS = ("qwen3_next", "granite_hybrid", "jamba", "falcon_h1")
-"""Models with states, whose steps of one token and of many are different graphs: here that of one."""
+"""Models with states, which have different graphs for steps of one token and of many: here the graph for one."""
 # fmt: off
 CONFIGS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "llama": ("LlamaForCausalLM", "LlamaConfig", BASE | {"head_dim": 16}),
@@ -102,7 +102,7 @@ def model_of(name: str) -> nn.Module:
 
 
 def save(name: str, folder: Path) -> None:
-    """The model and a tokenizer of as many words, as Hugging Face has them."""
+    """The model and a tokenizer with as many words, in Hugging Face's format."""
     from tokenizers import Tokenizer, models
 
     model_of(name).save_pretrained(folder / name)  # type: ignore[operator]
@@ -113,11 +113,11 @@ def save(name: str, folder: Path) -> None:
 
 
 Part = tuple[int, str]
-"""Of a cache: the layer, and which tensor of it."""
+"""A part of a cache: the layer, and the kind of tensor."""
 
 
 def parts_of(cache: transformers.DynamicCache) -> dict[Part, torch.Tensor]:
-    """The tensors of a cache: keys, values, the last inputs of a convolution, and a state, of each layer those that it has."""
+    """The tensors of a cache: keys, values, the last inputs of a convolution, and a state, as far as a layer has them."""
     found = {}
     for index, layer in enumerate(cache.layers):
         states = {kind: getattr(layer, kind, {}).get(0) for kind in ("conv_states", "recurrent_states")}
@@ -127,7 +127,7 @@ def parts_of(cache: transformers.DynamicCache) -> dict[Part, torch.Tensor]:
 
 
 class Decoder(nn.Module):
-    """A model whose cache goes in and comes out as plain tensors, ``parts`` layer by layer; ``masked``: after the tokens."""
+    """A model whose cache is passed as plain tensors, ``parts`` layer by layer; ``masked``: with a mask after the tokens."""
 
     def __init__(self, model: nn.Module, parts: Sequence[Part], *, masked: bool) -> None:
         super().__init__()
@@ -191,7 +191,7 @@ class Mamba(nn.Module):
 
 
 def export_torch(name: str, output: Path, *, newer: bool) -> None:
-    """By one of torch's exporters, the older one or (``newer``) that of torch.export; its cache has names that say nothing."""
+    """Export with torch's older exporter or (``newer``) with that of torch.export; names of caches have no meaning."""
     batch, held, is_hybrid = 2, 5, name in HYBRIDS
     new = 1 if name == "mamba" or is_hybrid else 3
     tokens = torch.randint(VOCABULARY, (batch, new))
@@ -243,7 +243,7 @@ def pack(output: Path) -> None:
 
 
 def count(name: str, batch: int, new: int, past: int) -> int:
-    """Twice the MACs of a step, as torch's counter has them; attention is spelled out for it."""
+    """Twice the MACs of a step from torch's counter; attention is decomposed for it."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -259,7 +259,7 @@ def count(name: str, batch: int, new: int, past: int) -> int:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Do what the arguments say."""
+    """Parse the arguments and run the command."""
     verb, *rest = arguments
     if verb == "weights":
         for name in rest[1:] or CONFIGS:

@@ -28,7 +28,7 @@ EXPORTS: Mapping[str, tuple[str, Callable[..., keras.Model]]] = {
 
 
 def roughen(model: keras.Model) -> None:
-    """Adds noise to all variables whose elements are equal (zero biases, norms' scales), which trained ones never are.
+    """Adds noise to all variables whose elements are equal (zero biases, scales of norms), unlike in trained models.
 
     tf2onnx merges equal constants and drops additions of zero.
     """
@@ -42,7 +42,7 @@ def roughen(model: keras.Model) -> None:
 def settle(model: keras.Model, image: np.ndarray) -> None:
     """Sets the running statistics to those of ``image``.
 
-    Otherwise signals fade in a deep random network until every output is the same, and comparing outputs proves nothing.
+    Otherwise, signals vanish in a deep random network until all outputs are equal, and comparing outputs shows nothing.
     """
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in layers]

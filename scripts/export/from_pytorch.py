@@ -123,7 +123,7 @@ class DetectorHeads(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A causal language model whose key-value cache goes in and comes out as plain tensors: key and value, layer by layer."""
+    """A causal language model whose key-value cache is passed as plain tensors: key and value, layer by layer."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ def quantize(path: Path) -> None:
 class Export:
     """A row of the table. A string in dims is a dynamic dim; ``high`` bounds integer inputs, which are int64.
 
-    The older exporter wants the dynamic dims of outputs too; the newer one derives them.
+    The older exporter needs the dynamic dims of outputs too; the newer one derives them.
     """
 
     architecture: str
@@ -240,7 +240,8 @@ def example(name: str, dims: Dims, row: Export) -> torch.Tensor:
 def roughen(model: nn.Module) -> None:
     """Adds noise to all tensors whose elements are equal: zero biases, norms' scales, running statistics.
 
-    Trained weights never are; exporters merge equal tensors, and a head of zeros would make comparing outputs prove nothing.
+    Trained weights are not equal; exporters merge equal tensors, and with a head of zeros, comparing outputs would show
+    nothing.
     """
     for tensor in [*model.parameters(), *model.buffers()]:
         if tensor.is_floating_point() and tensor.numel() > 1 and tensor.min() == tensor.max():

@@ -22,7 +22,7 @@ WORDS, WIDTH, HEADS, SIZE, LAYERS, INNER, POSITIONS = 320, 96, 6, 16, 3, 160, 51
 
 
 class Block(keras.layers.Layer):
-    """Attention on the cache, and two dense layers."""
+    """Attention over the cache, and two dense layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Block(keras.layers.Layer):
         self.up, self.down = keras.layers.Dense(INNER, activation="silu"), keras.layers.Dense(WIDTH)
 
     def call(self, x: Any, key: Any, value: Any, size: Any) -> tuple[Any, Any, Any]:
-        """``size`` is batch × new tokens: tf2onnx mixes up the shapes of what a dense layer makes."""
+        """``size`` is batch × new tokens: tf2onnx confuses the shapes of the outputs of a dense layer."""
         batch, new = size[0], size[1]
 
         def by_head(made: Any) -> Any:
@@ -49,7 +49,7 @@ class Block(keras.layers.Layer):
 
 
 class Decoder(keras.Model):
-    """Of tokens, and keys and values of each layer; the logits, and these with those of the new tokens."""
+    """Maps tokens and the keys and values of each layer to logits and the extended keys and values."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""Puts an exported model under models/, without its weights unless it is small, and keeps its entry in models/models.toml.
+"""Stores an exported model in models/, without its weights unless it is small, and updates its entry in models/models.toml.
 
 A skeleton keeps the graph, names, dims and dtypes. Each tensor of more than 1 KiB loses its data and points to an external
-file that does not exist. Stack traces and doc strings go too (they are large and hold local paths); the module scopes of
-PyTorch's newer exporter stay.
+file that does not exist. Stack traces and doc strings are removed, too (they are large and contain local paths); the module
+scopes of PyTorch's newer exporter are kept.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def run(names: Iterable[str], doc: str, export: Callable[[str, Path], tuple[Path
         print(store(*export(arguments.names[0], arguments.exports)), flush=True)
         return
     module = sys.modules["__main__"].__spec__.name
-    for name in arguments.names or names:  # a process each: exporters number names through the life of a process
+    for name in arguments.names or names:  # a process each: exporters number names over the lifetime of a process
         subprocess.run([sys.executable, "-m", module, name, "--exports", arguments.exports.resolve()], check=True, cwd=ROOT)
 
 
@@ -109,7 +109,7 @@ def store(export: Path, origin: Origin, keep_weights: bool) -> str:
 
 
 def messages(message: Any, kind: type) -> Iterator[Any]:
-    """All messages of one kind inside a protobuf message, however deep: subgraphs, attributes and functions too."""
+    """All messages of one kind at any depth of a protobuf message, including subgraphs, attributes and functions."""
     for field, value in message.ListFields():
         if field.message_type is None:
             continue

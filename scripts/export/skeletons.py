@@ -1,4 +1,4 @@
-"""ONNX exports with the weights left out, a few kilobytes each: of models whose figures are known, and archives of any."""
+"""ONNX exports without weights, a few kilobytes each, of models with known figures; and archives of any files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from scripts.export import torchvision_models, ultralytics_models
 
-LARGEST_PAYLOAD = {"f": 64, "i": 1024}  # bytes by kind of dtype: what is smaller may steer shapes and stays
+LARGEST_PAYLOAD = {"f": 64, "i": 1024}  # bytes by kind of dtype: smaller tensors may determine shapes and are kept
 # fmt: off
 NEWER_EXPORTER = (
     "alexnet", "convnext_tiny", "deeplabv3_mobilenet_v3_large", "densenet121", "efficientnet_b0", "googlenet",
@@ -21,8 +21,9 @@ NEWER_EXPORTER = (
     "regnet_y_400mf", "resnet18", "resnet50", "shufflenet_v2_x1_0", "squeezenet1_1", "swin_t", "vgg11_bn", "vit_b_32",
 )
 # fmt: on
-"""Models exported with torch.export as well, so that both kinds of graphs are in the archive. RAFT is not among them: there the
-exporter folds a convolution, the first of a flow that is zero everywhere."""
+"""Models that are also exported with torch.export, so that both kinds of graphs are in the archive. RAFT is not among them: the
+exporter folds its first convolution of a flow that is zero everywhere.
+"""
 NEWER_EXPORTER_ALONE = ("mvit_v1_b", "mvit_v2_s")
 """The older exporter writes their tensor_split as loops over sequences, and takes all memory for the second."""
 

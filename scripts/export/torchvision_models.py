@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 WITHOUT_AUXILIARY = ("googlenet", "inception_v3", "quantized_googlenet", "quantized_inception_v3")
-"""Their auxiliary classifiers run in training alone, so that a graph for inference has not got them."""
+"""Their auxiliary classifiers run only in training, so a graph for inference does not have them."""
 
 
 @cache
@@ -25,12 +25,12 @@ def load_torchvision() -> Any:
 
 
 def has_operators() -> bool:
-    """Says to torchvision that nms and roi_align are there. torch.jit compiles it: it must be a plain function."""
+    """Tells torchvision that nms and roi_align exist. torch.jit compiles it: it must be a plain function."""
     return True
 
 
 def define_box_operators(torch: Any, torchvision: Any) -> None:
-    """What the detectors call between their contractions. A contraction is in none of them."""
+    """The operators that detectors call between their contractions, none of which has a contraction."""
     import numpy as np
 
     library = torch.library.Library("torchvision", "FRAGMENT")
@@ -40,7 +40,7 @@ def define_box_operators(torch: Any, torchvision: Any) -> None:
         " int sampling_ratio, bool aligned) -> Tensor"
     )
 
-    # In numpy, so that a tracer sees one operator and not what it is made of.
+    # In numpy, so that a tracer sees one operator and not its parts.
     def nms(boxes: Any, scores: Any, threshold: float) -> Any:
         corners, left, kept = boxes.detach().numpy(), np.argsort(-scores.detach().numpy(), kind="stable"), []
         areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
@@ -119,7 +119,7 @@ def build(name: str) -> tuple[Any, tuple[Any, ...]]:
 def all_models() -> list[str]:
     """torchvision's models, the ones with the largest weights last.
 
-    Not those of two stages: how many regions their second stage gets is decided by the data, so that no count is theirs.
+    Without two-stage detectors: the number of regions in their second stage depends on the data, so they have no count.
     """
     load_torchvision()
     from torchvision.models import list_models
@@ -129,7 +129,7 @@ def all_models() -> list[str]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """What is known of a model without it: its part of torchvision, its inputs, and what torchvision publishes."""
+    """The facts about a model that do not need it: its part of torchvision, its inputs, and torchvision's published figures."""
     weights = published_weights(name)
     published = {"gflops": weights.meta["_ops"], "parameters": weights.meta["num_params"], "weights": str(weights)}
     return {"family": family(name), "inputs": input_shapes(name), "published": published}

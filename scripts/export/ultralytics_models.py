@@ -11,11 +11,11 @@ MODELS = (
     "yolo26n",
 )
 # fmt: on
-"""As the package names them; -fused is what its own export writes, and its figure after loading: no BatchNormalization."""
+"""The package's names; -fused is its own export without BatchNormalization, with its figure after loading."""
 
 
 def describe(name: str) -> dict[str, Any]:
-    """What is known of a model without it. Classifiers are made for smaller images."""
+    """The facts about a model that do not need it. Classifiers take smaller images."""
     size = 224 if name.endswith("-cls") else 640
     return {"family": "ultralytics", "inputs": [(1, 3, size, size)], "published": {}}
 

@@ -2,7 +2,7 @@
 
     pip install '.[test]' && python scripts/page/screenshots.py
 
-What is measured differs from run to run: take them on a machine with nothing else to do, and look at them.
+Measured values differ from run to run: run it on an idle machine, and check the pictures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hold onnxcost's conventions against other packages, on models of torchvision and of ultralytics.
+"""Compare onnxcost's conventions with other packages, on models of torchvision and of ultralytics.
 
     python -m venv .venv-compare && . .venv-compare/bin/activate
     pip install -r scripts/published/requirements.txt && pip install --no-deps torchvision==0.28.0 && pip install .
@@ -8,11 +8,11 @@
     python -m scripts.published.conventions table      # onnxcost against the figures of tests/published.toml
 
 ``measure`` and ``export`` take model names (all by default), start a process for each model, and skip what is already there:
-``measure`` the packages whose figures there are. ultralytics brings a thop of its own, so that its models and figures need
-another environment (requirements-ultralytics.txt), and ``--packages ultralytics``. Weights are random: no count depends on
-them. The convention ``torch`` of a model is torch's count with the attention kernels decomposed into the matrix products that
-they are; where the count of a plain CPU run differs, both are kept. BatchNormalization stays a node of its own: the exporter is
-told to fold nothing (training=PRESERVE, do_constant_folding=False), because the packages look at the model before any folding.
+``measure`` the packages whose figures there are. ultralytics has its own thop, so its models and figures need another
+environment (requirements-ultralytics.txt), and ``--packages ultralytics``. Weights are random: no count depends on them. The
+convention ``torch`` of a model is torch's count with the attention kernels decomposed into the matrix products that they are;
+where the count of a plain CPU run differs, both are kept. BatchNormalization stays a separate node: the exporter folds nothing
+(training=PRESERVE, do_constant_folding=False), because the packages count the model before any folding.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def run_one(task: str, name: str, failed: Path, packages: Iterable[str]) -> None
 
 
 def measure(name: str, packages: Iterable[str]) -> dict[str, Any]:
-    """What is known of a model, and the figures of the packages that are not among it."""
+    """Adds the missing figures of packages to the known facts about a model."""
     from scripts.export.skeletons import source_of
 
     figures = json.loads(path.read_text()) if (path := result("measure", name)).exists() else {}
@@ -124,7 +124,7 @@ def onnx_name(name: str, *, newer: bool) -> str:
 
 
 def result(task: str, name: str) -> Path:
-    """The file that a task leaves."""
+    """The output file of a task."""
     return BUILD / f"{name}.json" if task == "measure" else BUILD / "onnx" / onnx_name(name, newer=task == "export-newer")
 
 
@@ -135,7 +135,7 @@ def is_done(task: str, name: str, packages: Iterable[str]) -> bool:
 
 
 def run_each(task: str, names: Iterable[str], timeout: float, packages: Iterable[str] = ()) -> None:
-    """Do a task for each model whose result is not there, each in a process forked after the slow imports."""
+    """Do a task for each model without a result, each in a process forked after the slow imports."""
     from scripts.export.torchvision_models import load_torchvision
 
     load_torchvision()
@@ -198,7 +198,9 @@ def published_entry(name: str) -> str:
 
 
 def publish() -> None:
-    """Write the archives, those of a family side by side, and tests/published.toml from what measure and export left."""
+    """Write the archives, with the models of a family next to each other, and tests/published.toml from the results of measure
+    and export.
+    """
     from scripts.export.skeletons import pack
     from scripts.export.ultralytics_models import MODELS
 
@@ -236,7 +238,7 @@ def file_entry(path: Path) -> str:
 
 
 def table() -> None:
-    """Print onnxcost's figure and theirs, per model and convention: equal, or the difference and where it lies."""
+    """Print onnxcost's figure and theirs, per model and convention: equal, or the difference and its location."""
     import onnxcost
 
     skeletons = read_archive()
@@ -274,7 +276,7 @@ def read_archive() -> dict[str, bytes]:
 
 
 def measure_or_export(task: str, names: list[str], timeout: float, packages: list[str]) -> None:
-    """The named models, or all of them; to be exported with the exporter, or the two, that the model is meant for."""
+    """Run the task for the named models, or for all; models are exported with one or both exporters, as intended for them."""
     from scripts.export.skeletons import NEWER_EXPORTER, NEWER_EXPORTER_ALONE
     from scripts.export.torchvision_models import all_models
     from scripts.export.ultralytics_models import MODELS

@@ -1,9 +1,8 @@
 """What packages that count operations find in a PyTorch model: the total, and by operator or type of module.
 
-Each is asked as its documentation does, and what it adds up on the way is listened to. Packages that hook modules alone can
-be given a model and inputs on the device "meta", without data; those that replace functions of torch would also count the
-functions that "meta" is made of. ``thop`` and ``ultralytics-thop`` install a module of the same name: their figures need two
-environments.
+Each is called as in its documentation, and the terms that it adds up are recorded. Packages that only hook modules can be given
+a model and inputs on the device "meta", without data; those that replace functions of torch would also count the functions that
+"meta" uses. ``thop`` and ``ultralytics-thop`` install a module of the same name: their figures need two environments.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ Handler = Callable[..., Any]
 
 
 def counted(by_operator: Counter[str], total: float | None = None) -> dict[str, Any]:
-    """A package's figures; what was listened to has to add up to the total that it returned."""
+    """A package's figures; the recorded terms have to add up to the total that it returned."""
     counts = {name: int(count) for name, count in by_operator.items() if count}
     if total is not None and int(total) != sum(counts.values()):
         raise ValueError(f"the parts add up to {sum(counts.values())}, the total is {total}")
@@ -67,7 +66,7 @@ def missed_by_flop_counter(model: Model, inputs: Inputs) -> list[str]:
 
 
 def fvcore(model: Model, inputs: Inputs) -> dict[str, Any]:
-    """fvcore's FlopCountAnalysis: total, by operator, and how often it met operators that it has no rule for."""
+    """fvcore's FlopCountAnalysis: total, by operator, and how many operators it has no rule for."""
     import torch
     from fvcore.nn import FlopCountAnalysis
 
@@ -128,12 +127,12 @@ def ptflops(model: Model, inputs: Inputs) -> dict[str, Any]:
 
 
 def _around(function: Handler, *first: Any) -> Handler:
-    """A plain function, which is what these packages can hook in, unlike functools.partial."""
+    """A plain function, which these packages can hook into, unlike functools.partial."""
     return lambda *args, **kwargs: function(*first, *args, **kwargs)
 
 
 def _named(model: Model, inputs: Inputs) -> Any:
-    """As keywords if there are several, in the order of ``forward``; ptflops hands on one value as it is."""
+    """As keywords if there are several, in the order of ``forward``; ptflops passes a single value as it is."""
     return dict(zip(inspect.signature(model.forward).parameters, inputs, strict=False)) if len(inputs) > 1 else inputs[0]
 
 
@@ -172,7 +171,7 @@ def deepspeed(model: Model, inputs: Inputs) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _heard(package: Any) -> Iterator[Counter[str]]:
-    """What the functions add up that calflops and DeepSpeed put around torch's, while a module runs, and their hooks."""
+    """The terms that the wrappers and hooks of calflops and DeepSpeed add up while a module runs."""
     import torch
 
     torch.backends.mha.set_fastpath_enabled(False)
@@ -222,7 +221,7 @@ def ultralytics(model: Model, inputs: Inputs) -> dict[str, Any]:
         total, _parameters = profiler.profile(model, inputs=inputs, verbose=False)
     found = counted(counts, 2 * total)
     if len(inputs) == 1 and inputs[0].ndim == 4:
-        # Of smaller images, from which it extrapolates; 0 for a model that takes images of one size alone.
+        # It extrapolates from smaller images; 0 for a model that takes images of only one size.
         gigaflops = get_flops(model, imgsz=list(inputs[0].shape[2:]))
         if gigaflops and round(gigaflops * 1e9) != found["total"]:
             found["get_flops"] = round(gigaflops * 1e9)
@@ -245,7 +244,7 @@ def onnx_tool(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
 
 
 OF_MODULES = ("torch", "thop", "torchinfo", "ultralytics")
-"""They look at modules or at aten operators: a model on the device "meta" does."""
+"""Packages that count modules or aten operators, for which a model on the device "meta" suffices."""
 COUNTERS: dict[str, Callable[[Model, Inputs], dict[str, Any]]] = {
     **{counter.__name__: counter for counter in (fvcore, ptflops, calflops, deepspeed, thop, torchinfo, ultralytics)},
     "torch": functools.partial(flop_counter, decomposed=True),
@@ -253,7 +252,9 @@ COUNTERS: dict[str, Callable[[Model, Inputs], dict[str, Any]]] = {
 
 
 def measure(package: str, model: Model, inputs: Inputs) -> dict[str, Any]:
-    """The package's figures under its name, or why it has none. What torch misses in a plain run is found where fvcore does."""
+    """The package's figures under its name, or why it has none. The operators that torch misses in a plain run are found along
+    with fvcore's.
+    """
     try:
         figures = {package: COUNTERS[package](model, inputs)}
     except Exception as error:

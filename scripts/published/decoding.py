@@ -1,4 +1,4 @@
-"""Bounds and estimates of ``onnxcost llm`` beside published speeds of decoding: a table in Markdown.
+"""Bounds and estimates of ``onnxcost llm`` compared with published speeds of decoding, as a Markdown table.
 
     python -m scripts.published.decoding
 
@@ -25,7 +25,7 @@ TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_t
 
 
 class Published(NamedTuple):
-    """A published speed in tokens per second, and where it is from."""
+    """A published speed in tokens per second, and its source."""
 
     model: str
     bits: int

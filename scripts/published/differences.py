@@ -1,4 +1,4 @@
-"""Where packages count something else than what the ONNX graph of the same model shows, and why."""
+"""Where packages count differently from the ONNX graph of the same model, and why."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ GROUPS: Groups = {
     "embedding": (("Gather",), "Embedding"),
 }
 # fmt: on
-"""ONNX operators, and what the packages (functions, operators, types of modules) call the same."""
+"""ONNX operators, and the corresponding functions, operators and types of modules of the packages."""
 PACKAGES = ("fvcore", "thop", "ptflops", "torchinfo", "calflops", "deepspeed", "ultralytics", "onnx-tool")
 REPRODUCED = tuple(package for package in PACKAGES if package != "deepspeed")
-"""Those that are a convention's name."""
+"""The packages that a convention is named after."""
 # fmt: off
 REASONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("parameters", "parameters", ("raft",),
@@ -135,7 +135,7 @@ REASONS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
      "the model calls the function interpolate; ultralytics-thop counts the module nn.Upsample"),
 )
 # fmt: on
-"""Convention, group, prefixes of models, reason. The first that fits is the one."""
+"""Convention, group, prefixes of models, reason. The first that fits applies."""
 
 
 def by_operator(report: Any, convention: str) -> dict[str, int]:
@@ -149,7 +149,7 @@ def by_operator(report: Any, convention: str) -> dict[str, int]:
 
 
 def differences(ours: dict[str, int], theirs: dict[str, int], groups: Groups) -> list[tuple[str, int, int]]:
-    """The groups in which the two are not equal: group, theirs, onnxcost's. What belongs to no group is one of its own."""
+    """The groups in which the two differ: group, theirs, onnxcost's. An operator without a group is its own group."""
     groups = groups | {key: ((key,), "") for key in ours if not any(key in group[0] for group in groups.values())}
     groups |= {
         key: (groups.get(key, ((), ""))[0], key) for key in theirs if not any(key in g[1].split() for g in groups.values())
@@ -162,7 +162,7 @@ def differences(ours: dict[str, int], theirs: dict[str, int], groups: Groups) ->
 
 
 def explanations(name: str, skeleton: Path, figures: dict[str, Any]) -> list[dict[str, Any]]:
-    """Where the report of a skeleton and a package's figure differ: by how much in which operators, and why."""
+    """The differences between the report of a skeleton and a package's figure, by operator, and why."""
     import onnxcost
 
     report = onnxcost.estimate(skeleton)

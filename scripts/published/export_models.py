@@ -1,4 +1,4 @@
-"""Skeletons of the models that others published figures of, where neither models/ nor torchvision has them.
+"""Skeletons of models with figures published by others, if neither models/ nor torchvision has them.
 
     python -m venv .venv-keras && .venv-keras/bin/pip install -r scripts/export/requirements-keras.txt
     python -m venv .venv-pytorch && .venv-pytorch/bin/pip install -r scripts/export/requirements-pytorch.txt
@@ -7,7 +7,7 @@
     python -m scripts.published.export_models pack
 
 The first two export into build/published (--build), the last writes tests/data/published.tar.xz. Models of the STM32 AI model
-zoo and of Arm's ML zoo are built anew from their published architecture: the same layers, with random weights.
+zoo and of Arm's ML zoo are rebuilt from their published architecture: the same layers, with random weights.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def export_keras(folder: Path) -> None:
 
 
 def onnx_of(name: str, path: Path) -> Any:
-    """The model, checked against Keras. Images come channel by channel: the change of the layout is the exporter's."""
+    """The model, checked against Keras. Images have channels first: the exporter changes the layout."""
     import numpy as np
     import tensorflow as tf
     import tf2onnx
@@ -60,7 +60,7 @@ def onnx_of(name: str, path: Path) -> Any:
 
 
 def export_pytorch(folder: Path) -> None:
-    """BERT-large for questions on a text, which MLPerf runs: batch and sequence are open."""
+    """BERT-large for question answering, as in MLPerf: batch and sequence are open."""
     import onnx
     import torch
     from transformers import BertConfig, BertForQuestionAnswering

@@ -1,11 +1,10 @@
-"""Hold the bounds and estimates of catalogue devices against latencies that others published, as a Markdown table.
+"""Compare the bounds and estimates of devices in the catalog with published latencies, as a Markdown table.
 
     python -m scripts.published.latency [--device NAME]
 
-Set-up: ``pip install .`` The figures, with their sources, are in latency.toml. "published / bound" says how far above
-the bound a published time is: below 1 the bound would be none. The shares of peak and bandwidth that make the estimates
-(onnxcost/hardware/efficiency.py) were chosen with most figures in view: that these lie inside is no proof for others, that
-those do which were held out is.
+Set-up: ``pip install .`` The figures, with their sources, are in latency.toml. "published / bound" says how far above the bound
+a published time is: below 1, it would not be a bound. The shares of peak and bandwidth of the estimates
+(onnxcost/hardware/efficiency.py) were chosen with most figures in view: only the held-out figures are evidence for others.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ HEADER = """\
 class Compared(NamedTuple):
     """A published time of one inference, or of a batch's share of one, and ours, in seconds.
 
-    ``padded`` is the bound with padding, where the benchmark allows for it and the run left it out.
+    ``padded`` is the bound with padding, if the benchmark allows runs without padding.
     """
 
     entry: Mapping[str, Any]
@@ -69,7 +68,7 @@ class Compared(NamedTuple):
 
     @property
     def is_of_all_parts(self) -> bool:
-        """Whether several parts of the device shared the work: the estimate is of the fastest part alone."""
+        """Whether several parts of the device shared the work: the estimate is only for the fastest part."""
         return self.entry.get("parts") == "all"
 
     def __str__(self) -> str:
@@ -105,7 +104,7 @@ def main() -> int:
 
 
 def compared() -> Iterator[Compared]:
-    """All published figures beside ours."""
+    """All published figures with those of onnxcost."""
     for entry in PUBLISHED["result"]:
         prediction = predicted(entry, entry.get("dims", {}))
         share = entry["batch"] if "fps" in entry else 1
@@ -152,7 +151,7 @@ def report(name: str, batch: int, dims: tuple[tuple[str, int], ...], dtype: str)
 
 @cache
 def with_batch(name: str) -> bytes:
-    """The model with a batch that is open: exporters fix that of image models, in their inputs and in what reshapes."""
+    """The model with an open batch: exporters fix that of image models, in inputs and in Reshapes."""
     model = onnx.load_from_string(_stored(name))
     graph = model.graph
     for value in (*graph.input, *graph.output):
@@ -180,7 +179,7 @@ def _stored(name: str) -> bytes:
 
 
 def summary(rows: list[Compared]) -> str:
-    """How many lie where."""
+    """How many figures are in each range."""
     alone = [row for row in rows if row.high is not None and not row.is_of_all_parts]
     inside = sum(row.is_inside for row in alone)
     held_out = [row for row in alone if row.is_held_out]
@@ -195,7 +194,7 @@ def summary(rows: list[Compared]) -> str:
 
 
 def padding(rows: list[Compared]) -> str:
-    """What is left of the bound for runs that leave padding out; nothing if there are none."""
+    """The share of the bound for runs without padding; empty if there are none."""
     cut = [row for row in rows if row.padded is not None]
     faster = sum(row.padded is not None and row.published < row.padded for row in cut)
     mean, runs = (PUBLISHED["padding"][key]["url"] for key in ("mean", "runs"))

@@ -1,9 +1,9 @@
-"""Hold MACs, flash and RAM against what STM32Cube.AI and Arm's Vela report of the same models, as Markdown tables.
+"""Compare MACs, flash and RAM with the reports of STM32Cube.AI and Arm's Vela for the same models, as Markdown tables.
 
     python -m scripts.published.memory [stm32 | vela]
 
 Set-up: ``pip install .`` The figures, with their sources, are in memory.toml, those of Vela in vela.toml,
-too. The models are built anew, in tests/data/published.tar.xz. Each cell is "theirs / ours = ratio". Ours are those of
+too. The models are rebuilt, in tests/data/published.tar.xz. Each cell is "theirs / ours = ratio". Ours are those of
 ``onnxcost budget``: the float model in the type that the device runs, its weights, its peak activations, and the code
 and the memory of a runtime, whose size was fitted to the figures in the first table.
 """
@@ -38,7 +38,7 @@ CLOSE = 0.001
 
 
 class Pair(NamedTuple):
-    """What others published and ours, in the same unit."""
+    """A published figure and onnxcost's, in the same unit."""
 
     theirs: float | None
     ours: float
@@ -53,7 +53,7 @@ class Pair(NamedTuple):
 
 class Stm32(NamedTuple):
     """A model of the STM32 AI model zoo: its flash holds weights and code, its RAM activations and what the runtime takes.
-    ``likewise`` is MACC against all that STM32Cube.AI counts.
+    ``likewise`` compares MACC with all operations that STM32Cube.AI counts.
     """
 
     entry: Mapping[str, Any]
@@ -71,7 +71,7 @@ class Stm32(NamedTuple):
 
 
 class Vela(NamedTuple):
-    """A model and what Vela says of it; ``time`` holds its seconds against the least that the device needs."""
+    """A model and Vela's figures for it; ``time`` compares its seconds with the lower bound of the device."""
 
     entry: Mapping[str, Any]
     macs: Pair
@@ -98,7 +98,7 @@ def main() -> int:
 
 
 def needs(device: str, model: CostReport) -> Mapping[str, float]:
-    """KiB that the model needs of the device, by what for."""
+    """KiB that the model needs of the device, by purpose."""
     fits = fits_of(Roofline(find_device(device)), model)
     return {name: size / KI for fit in fits for name, size in fit.parts.items()}
 

@@ -1,4 +1,4 @@
-"""What well-known models cost, by family: docs/models.md.
+"""The costs of well-known models by family: docs/models.md.
 
     python -m venv .venv && .venv/bin/pip install torchvision==0.28.0 timm==1.0.31 ultralytics==8.4.190 --no-deps
     .venv/bin/pip install -r scripts/published/requirements-ultralytics.txt transformers==5.24.0 .
@@ -6,9 +6,9 @@
     .venv/bin/python -m scripts.published.reference publish              # tests/data/reference.tar.xz and reference.csv
     python -m scripts.published.reference                                # prints the tables
 
-Models have random weights, in the sizes that their packages give them. torch.utils.flop_counter counts the MACs beside the
-export, without fused attention; those and torch's number of parameters are in reference.csv, and tests/test_reference.py holds
-onnxcost to them. Torchvision's models are those of scripts/published/conventions.py.
+Models have random weights, in the sizes that their packages give them. torch.utils.flop_counter counts the MACs during the
+export, without fused attention; these and torch's number of parameters are in reference.csv, and tests/test_reference.py
+compares onnxcost with them. Torchvision's models are those of scripts/published/conventions.py.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _vision(layers: int, hidden: int, heads: int, **more: Any) -> dict[str, Any]
 
 
 class Case(NamedTuple):
-    """A model of transformers: its class, that of its config, what differs from the config's defaults, and the input."""
+    """A model of transformers: its class, the class of its config, changes from the config's defaults, and the input."""
 
     model: str
     config: str
@@ -235,7 +235,7 @@ def build_transformer(case: Case) -> tuple[Any, Any]:
     config = getattr(transformers, case.config)(**case.sizes)
     config._attn_implementation = "eager"
     kind = attrgetter(case.model)(transformers)
-    pools = "add_pooling_layer" in signature(kind).parameters  # what the first output does not need is not exported
+    pools = "add_pooling_layer" in signature(kind).parameters  # only what the first output needs is exported
     model = kind(config, **({"add_pooling_layer": False} if pools else {})).eval()
     name, shape = case.inputs
     inputs = torch.randint(1000, shape) if name == "input_ids" else torch.randn(shape)
@@ -243,7 +243,7 @@ def build_transformer(case: Case) -> tuple[Any, Any]:
 
 
 def export(known: Known) -> None:
-    """Writes the skeleton and what torch counts; what is there is not made again."""
+    """Writes the skeleton and torch's counts, unless they exist."""
     import onnx
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -275,7 +275,7 @@ def export(known: Known) -> None:
 
 
 def export_all(names: list[str]) -> None:
-    """Exports each in a process of its own; those that fail are said and left out."""
+    """Exports each in a separate process; failures are reported and left out."""
     import multiprocessing
 
     BUILD.mkdir(parents=True, exist_ok=True)
@@ -291,7 +291,7 @@ def export_all(names: list[str]) -> None:
 
 
 def publish() -> None:
-    """Writes the archive and the figures of what was exported."""
+    """Writes the archive and the figures of the exported models."""
     from scripts.export.skeletons import pack
 
     there = [known for known in known_models() if (BUILD / f"{known.name}.onnx").exists()]

@@ -1,4 +1,4 @@
-"""What other tools that read ONNX count in torchvision's models, beside torch's own count, and how long they take.
+"""The counts of other tools that read ONNX for torchvision's models, compared with torch's own, and how long they take.
 
     python -m venv .venv-tools && .venv-tools/bin/pip install . onnx-tool==1.0.1 onnxsim==0.8.1 haoline==1.3.0
     .venv-tools/bin/python -m scripts.published.tools [--every N]
@@ -47,7 +47,7 @@ from haoline import ModelInspector
 counts = ModelInspector().inspect(path).flop_counts
 macs = sum(counts.by_op_type.get(kind, 0) for kind in kinds) / 2""",
 }
-"""By package: how ``macs`` of the model in ``path`` come of it; ``kinds`` are CONTRACTIONS."""
+"""By package: code that computes ``macs`` of the model in ``path``; ``kinds`` are CONTRACTIONS."""
 
 
 class Count(NamedTuple):

@@ -1,10 +1,10 @@
-"""What Arm's compiler Vela reports of the models of zoos.py, quantized to int8, as a table in TOML.
+"""The reports of Arm's compiler Vela for the models of zoos.py, quantized to int8, as a table in TOML.
 
     . .venv-keras/bin/activate && pip install ethos-u-vela==5.2.0
     python -m scripts.published.vela
 
-It writes scripts/published/vela.toml. Vela writes that its cycles are an estimate of its own. Weights are random: it stores
-trained ones in somewhat fewer bytes.
+It writes scripts/published/vela.toml. According to Vela, its cycles are an estimate. Weights are random: trained ones take
+slightly fewer bytes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ result = ["""
 
 
 def quantized(name: str) -> bytes:
-    """The model in int8 as TensorFlow Lite, random data deciding the scales."""
+    """The model in int8 as TensorFlow Lite, with scales from random data."""
     images = np.random.default_rng(0).standard_normal((4, *MODELS[name]().input_shape[1:]), dtype=np.float32)
     converter = tf.lite.TFLiteConverter.from_keras_model(build_random(lambda weights: MODELS[name](), images))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -64,7 +64,7 @@ def reported(name: str) -> Mapping[str, str]:
 
 
 def line(name: str) -> str:
-    """What Vela says of a model, in TOML."""
+    """Vela's figures for a model, in TOML."""
     row = reported(name)
     weights = f"{float(row['total_original_weights']) / 1024:.2f}"
     return (

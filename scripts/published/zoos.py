@@ -1,4 +1,4 @@
-"""Models whose figures others published, in Keras: those of the STM32 AI model zoo and of Arm's ML zoo.
+"""Models with figures published by others, in Keras: those of the STM32 AI model zoo and of Arm's ML zoo.
 
 The layers, their widths and strides are those of the zoos' own definitions, as far as these are public (Yamnet-256 is the first
 six layers of YAMNet): https://github.com/STMicroelectronics/stm32ai-modelzoo, https://github.com/ARM-software/ML-zoo.
@@ -22,7 +22,7 @@ def classifier(features: Any, classes: int) -> Any:
 
 
 def application(build: Callable[..., keras.Model], side: int, classes: int, channels: int = 3, **options: Any) -> keras.Model:
-    """One of keras.applications with a classifier of so many classes."""
+    """A model of keras.applications with a classifier of ``classes`` classes."""
     body = build(input_shape=(side, side, channels), include_top=False, weights=None, **options)
     return keras.Model(body.input, classifier(layers.GlobalAveragePooling2D()(body.output), classes))
 
@@ -188,7 +188,7 @@ def miniresnet_v2(stacks: int) -> keras.Model:
 
 
 def yamnet_256(classes: int) -> keras.Model:
-    """YAMNet up to its first layers of 256 channels, on spectrograms that lie on their side."""
+    """YAMNet up to its first layers of 256 channels, on transposed spectrograms."""
     patch = keras.Input((64, 96, 1))
     x = convolution(layers.Permute((2, 1, 3))(patch), 32, 3, 2, bias=False)
     for filters, stride in ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1)):

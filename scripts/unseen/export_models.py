@@ -1,4 +1,4 @@
-"""Models as skeletons to hold a prediction against: timm's, transformers', Keras's, torchvision's, and some of them quantized.
+"""Skeletons of models to test predictions on: from timm, transformers, Keras and torchvision, some of them quantized.
 
     python -m venv .venv-pytorch && .venv-pytorch/bin/pip install torchvision==0.28.0 timm==1.0.31 --no-deps
     .venv-pytorch/bin/pip install -r scripts/export/requirements-pytorch.txt && .venv-pytorch/bin/pip install .
@@ -8,14 +8,14 @@
     .venv-keras/bin/python -m scripts.unseen.export_models keras
     .venv-pytorch/bin/python -m scripts.unseen.export_models quantized pack
 
-There are three sets. The parity of a name's SHA-256 says which of a and b a model goes to; both have been looked into while
-rules for the prediction were made. Set c, what the modules call held out, was chosen and made afterwards, and is not to be
-looked into before the rules are finished: of each family of timm the second variant, where a and b have the first; of
-torchvision what a hash says; of the others further sizes, and further ways to quantize.
+There are three sets. The parity of a name's SHA-256 says which of a and b a model goes to; both were inspected while the rules
+of the prediction were developed. Set c, which the modules call held out, was chosen afterwards, and must not be inspected
+before the rules are finished: of each family of timm the second variant, where a and b have the first; of torchvision what a
+hash says; of the others further sizes, and further ways to quantize.
 
 A model that cannot be exported in two minutes, or that onnxruntime does not run, is left out and listed. ``pack`` writes
 unseen_a.tar.xz, unseen_b.tar.xz and unseen_c.tar.xz (--output), of which the repository holds the last in tests/data. Complete
-exports and skeletons stay in build/unseen (--build); what is there is not made again.
+exports and skeletons stay in build/unseen (--build), and are not made again.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def listed(module: str, attribute: str) -> Iterable[str]:
 
 
 def make(kind: str, letter: str, name: str, folder: Path) -> str:
-    """Exports, strips and runs a model, unless that was done; returns what became of it."""
+    """Exports, strips and runs a model, unless that was done; returns the outcome."""
     target = folder / letter / f"{name}.onnx"
     if target.exists():
         return "was there"
@@ -90,7 +90,7 @@ def make(kind: str, letter: str, name: str, folder: Path) -> str:
 
 
 def in_child(task: Callable[..., None], *arguments: Any) -> None:
-    """Does a task in a process of its own, forked after the slow imports; RuntimeError for one that fails or takes too long."""
+    """Does a task in a process forked after the slow imports; RuntimeError for one that fails or takes too long."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=reported, args=(sender, task, *arguments))

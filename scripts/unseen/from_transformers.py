@@ -1,4 +1,4 @@
-"""Models of transformers in sizes that were published, with random weights."""
+"""Models of transformers in published sizes, with random weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Plain(torch.nn.Module):
 
 
 class Case(NamedTuple):
-    """A row of the table: a model's class, its config's, what differs from that one's defaults, and the inputs."""
+    """A row of the table: a model's class, its config's class, changes from the config's defaults, and the inputs."""
 
     model: str
     config: str
@@ -54,7 +54,7 @@ def image(size: int = 224) -> Inputs:
 
 
 def cached(past: int, layers: int, heads: int, width: int) -> Inputs:
-    """One token after ``past`` that the cache holds."""
+    """One token after ``past`` tokens in the cache."""
     return lambda: {
         **tokens(1)(),
         "attention_mask": torch.ones(1, past + 1, dtype=torch.int64),

@@ -115,7 +115,7 @@ def export(name: str, path: Path) -> None:
 
 
 def complete(base: str, folder: Path) -> Path:
-    """The base with its weights, as it was exported into the same folder; torchvision's are exported here."""
+    """The base with its weights, from the same folder; torchvision's are exported here."""
     path = folder / f"{base}.onnx"
     if base.startswith("torchvision_") and not path.exists():
         from scripts.export.torchvision_models import build
