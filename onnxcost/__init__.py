@@ -114,7 +114,7 @@ PLOT[:] = [lambda result, kind: import_module("onnxcost.render.plots").draw(resu
 
 
 def __getattr__(name: str) -> Any:
-    """The public names, each imported where it is first used: start-up time is a feature."""
+    """The public names, each imported on first use: start-up time is a feature."""
     if name not in _HOMES:
         raise AttributeError(f"module 'onnxcost' has no attribute '{name}'")
     return getattr(import_module(f"onnxcost.{_HOMES[name]}"), name)

@@ -14,13 +14,13 @@ from onnxcost.processes import end_on_signals
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    # A short process that builds many objects and no cycles to speak of: looking for them is time lost.
+    # A short process that builds many objects and few cycles: searching for cycles would waste time.
     gc.disable()
     # numpy's library for matrices, which nothing here needs, starts a thread per core when it is imported. Each takes 32 MB
     # of addresses, and where it cannot start one, it interrupts the process.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        # So that a terminated command removes its temporary files and ends the process that runs a model.
+        # A terminated command must remove its temporary files and end the process that runs a model.
         end_on_signals()
         from onnxcost.cli.app import DEBUG, run
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(arguments)
     except KeyboardInterrupt:
         return 130
-    # Of the imports: what comes later ends in the command line's own way.
+    # During the imports; later interrupts are handled by the command line.
     except (OSError, MemoryError, ImportError) as error:
         from onnxcost.errors import refusal
 
@@ -44,15 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 _STREAMS = (("stdin", "r", os.O_WRONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))
-"""How a closed stream is opened: to read or write it is an error, as it was, save that errors themselves may vanish."""
+"""How a closed stream is reopened: reading or writing it is still an error, except that errors may be discarded."""
 
 
 def command() -> NoReturn:
-    """Run the command as a process of its own. It ends without the interpreter's tear-down, in which onnx's many objects are
-    freed one by one: that takes as long as most models take to count. (mypy ends so, too.)
+    """Run the command as a process of its own. It ends without the interpreter's shutdown, which frees onnx's many objects one
+    by one: that takes as long as counting most models. (mypy does the same.)
     """
     for number, (name, mode, flags) in enumerate(_STREAMS):
-        # One that the caller has closed: the next file that is opened would get its number, and what a library prints.
+        # Closed by the caller: the next opened file would get its number, and the output of libraries.
         if getattr(sys, name) is None:
             with suppress(OSError):
                 os.set_inheritable(os.open(os.devnull, flags), True)
@@ -65,7 +65,7 @@ def command() -> NoReturn:
         with suppress(OSError, ValueError):
             sys.stderr.flush()
     except MemoryError:
-        if code is None:  # not even the handlers of errors had memory; these bytes are there
+        if code is None:  # not even the error handlers had memory; these bytes already exist
             os.write(2, b"onnxcost: error: the system refused: there is not enough memory\n")
     os._exit(2 if code is None else code)
 

@@ -1,4 +1,4 @@
-"""How work becomes one number: weights over Work, and overrides for the operators that a convention counts its own way.
+"""How work becomes one number: weights over Work, and overrides for the operators that a convention counts differently.
 
 ``in`` and ``out`` are the element counts of a node's first input and output.
 """
@@ -18,8 +18,8 @@ Override = Callable[[Node, Work], int]
 
 
 class CountingRule(NamedTuple):
-    """How a convention counts one operator: the number, for one execution of a node, and the same in words; ``weights`` where
-    that is a dot product with the work.
+    """How a convention counts one operator: the number, for one execution of a node, and the same in words; ``weights`` if it
+    is a dot product with the work.
     """
 
     text: str
@@ -30,7 +30,8 @@ class CountingRule(NamedTuple):
 class Convention(NamedTuple):
     """How work becomes one number: a dot product with ``weights``, except for the operators in ``overrides``.
 
-    ``overrides`` are keyed by ``Node.key``; ``source`` is what the convention reproduces, and ``unit`` what it counts.
+    ``overrides`` are keyed by ``Node.key``; ``source`` is the tool or document that the convention reproduces, and ``unit`` the
+    unit of its counts.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Convention(NamedTuple):
 
 
 def find_convention(name: str) -> Convention:
-    """The convention of that name; raises InputError with the names there are."""
+    """The convention of that name; raises InputError with the known names."""
     if name not in CONVENTIONS:
         hint = did_you_mean(name, CONVENTIONS) or f": choose from {', '.join(CONVENTIONS)}"
         raise InputError(f"there is no convention '{name}'{hint}")
@@ -103,7 +104,7 @@ _CLASSIC: Mapping[str, CountingRule] = {
 
 
 def _rank_four_resize(node: Node, work: Work) -> int:
-    """fvcore knows aten::upsample_nearest2d (1 an element) and aten::upsample_bilinear2d (4), no other upsampling."""
+    """fvcore knows aten::upsample_nearest2d (1 per element) and aten::upsample_bilinear2d (4), and no other upsampling."""
     mode: str = node.attributes.get("mode", "nearest")
     times = {"nearest": 1, "linear": 4, "bilinear": 4}.get(mode, 0)
     return times * node.out.size if node.x.rank == 4 and not node.attributes.get("antialias") else 0
@@ -127,7 +128,7 @@ def _thop_conv_transpose(node: Node, work: Work) -> int:
 
 
 def _upsample(nearest: int, linear: Mapping[int, int], cubic: int) -> CountingRule:
-    """Of each element of the output by the mode, of linear ones by the number of spatial axes."""
+    """Per element of the output by mode, for linear modes by the number of spatial axes."""
 
     def count(node: Node, work: Work) -> int:
         mode: str = node.attributes.get("mode", "nearest")
@@ -141,7 +142,7 @@ def _upsample(nearest: int, linear: Mapping[int, int], cubic: int) -> CountingRu
 def _recurrent(
     rnn: int, gru: int, lstm: int, *, times: int = 1, per_gate: int = 0, per_bias: int = 1
 ) -> dict[str, CountingRule]:
-    """Of each cell of H states, I inputs and G = gates·H rows: what its products, gates, biases and states cost."""
+    """For a cell of H states, I inputs and G = gates·H rows: the cost of its products, gates, biases and states."""
 
     def rule(gates: int, elementwise: int) -> CountingRule:
         def count(node: Node, work: Work) -> int:
@@ -158,7 +159,7 @@ def _recurrent(
 
 
 _THOP: Mapping[str, CountingRule] = {
-    # A MatMul with a weight is thop's nn.Linear; one of two activations is a function call, which thop does not see.
+    # A MatMul with a weight is thop's nn.Linear; a product of two activations is a function call, which thop does not see.
     **dict.fromkeys(
         FLOAT_PRODUCTS,
         CountingRule(
@@ -184,7 +185,7 @@ _POOLS = "MaxPool AveragePool GlobalMaxPool GlobalAveragePool"
 
 
 def _bias(node: Node) -> Tensor | None:
-    """The vector that an Add adds to activations: the bias of a Linear, as exporters write it behind a MatMul."""
+    """The vector that an Add adds to activations: the bias of a Linear, which exporters write after a MatMul."""
     vectors = [tensor for tensor in node.inputs if tensor is not None and tensor.is_constant and tensor.rank == 1]
     return vectors[0] if len(vectors) == 1 and node.out.rank > 1 else None
 
@@ -202,7 +203,7 @@ _PTFLOPS: Mapping[str, CountingRule] = {
 
 
 def _torchinfo(*places: int) -> Override:
-    """Batch · the elements of the constants among these inputs: torchinfo multiplies a layer's parameters by no more."""
+    """Batch · the elements of the constants among these inputs: torchinfo multiplies a layer's parameters only by the batch."""
 
     def count(node: Node, work: Work) -> int:
         constants = (tensor for place in places if (tensor := node.input(place)) is not None and tensor.is_constant)
@@ -212,13 +213,13 @@ def _torchinfo(*places: int) -> Override:
 
 
 def _torchinfo_transposed(node: Node, work: Work) -> int:
-    """Batch · output positions · the elements of weight and bias, as of a convolution."""
+    """Batch · output positions · the elements of weight and bias, as for a convolution."""
     positions = node.out.size // node.out.shape[1] if node.out.size else 0
     return positions * node.required(1).size + work.bias_adds
 
 
 def _torchinfo_embedding(node: Node, work: Work) -> int:
-    """Batch · the whole table: a Gather of stored rows is an nn.Embedding, of a list of them (rank 2) a table of biases."""
+    """Batch · the whole table: a Gather of stored rows is an nn.Embedding, or for a list of rows (rank 2) a table of biases."""
     if not (node.x.is_constant and node.x.is_shaped and node.x.rank == 2 and node.out.is_shaped and node.out.rank > 2):
         return 0
     return node.out.shape[0] * node.x.size if node.attributes.get("axis", 0) == 0 else 0
@@ -260,7 +261,7 @@ _CALFLOPS: Mapping[str, CountingRule] = {
     **_each("LayerNormalization InstanceNormalization GroupNormalization", _per_input(5)),
     **_each(
         "Resize Upsample",
-        # A given size is taken for the count, without batch and channels; the input is multiplied by no scale.
+        # A given size is used as the count, without batch and channels; the input is not multiplied by a scale.
         CountingRule(
             "positions of a given size, in of a scale",
             lambda node, work: prod(node.out.shape[2:]) if node.input(3) is not None else node.x.size,
@@ -295,7 +296,7 @@ _ULTRALYTICS: Mapping[str, CountingRule] = {
 
 
 def _onnx_tool(times: int) -> CountingRule:
-    """onnx-tool takes a scalar for a tensor without elements."""
+    """onnx-tool treats a scalar as a tensor without elements."""
     return CountingRule(f"{times}·out", lambda node, work: times * node.out.size if node.out.rank else 0)
 
 
@@ -310,7 +311,7 @@ def _onnx_tool_layer_norm(node: Node, work: Work) -> int:
 
 
 def _onnx_tool_recurrent(gates: int, elementwise: int) -> CountingRule:
-    """Exponentials and what else a state costs are counted for one direction alone."""
+    """Exponentials and the other costs of a state are counted for only one direction."""
 
     def count(node: Node, work: Work) -> int:
         steps, batch = node.x.shape[:2]

@@ -1,4 +1,4 @@
-"""Numbers and documents from outside (options, TOML, JSON), read strictly; errors say where something is wrong."""
+"""Numbers and documents from outside (options, TOML, JSON), read strictly; errors say where the problem is."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNITS: Mapping[str, Mapping[str, float]] = {
     "seconds": {"": 1, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6},
     "": {"": 1},
 }
-"""The units that a limit may have, by what it limits."""
+"""The units that a limit may have, by the limited quantity."""
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(\D*)", re.ASCII)
@@ -90,7 +90,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 def parse_toml(text: str, name: str) -> dict[str, Any]:
     """The document in the text of the file ``name``.
 
-    Raises InputError for what is not TOML, and for NaN, infinity, integers of more than 64 bits, and deep nesting.
+    Raises InputError for invalid TOML, and for NaN, infinity, integers of more than 64 bits, and deep nesting.
     """
     import tomllib
 
@@ -114,7 +114,7 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
 def parse_json(text: str | bytes) -> Any:
     """The document in the text.
 
-    Raises ValueError for what is not JSON, and for NaN, infinity, numbers beyond MOST_COUNT, duplicate keys, and documents that
+    Raises ValueError for invalid JSON, and for NaN, infinity, numbers beyond MOST_COUNT, duplicate keys, and documents that
     are nested too deeply.
     """
     import json

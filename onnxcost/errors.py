@@ -1,4 +1,4 @@
-"""What can go wrong, each with the exit code that the command ends with, and what the system refuses."""
+"""The errors, each with the exit code of the command, and refusals by the system."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from errno import EBADF, ENOENT
 
 MOST_MEANT = 6
-"""Names that a message offers in place of one that there is not."""
+"""The most names that a message suggests for an unknown one."""
 NEARLY = 0.1
-"""By how much less like the name than the nearest one (1 is equal) another may be to be offered as well."""
+"""Names that are less similar than the nearest one by up to this much (1 is equal) are suggested as well."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x' or 'y'?``: the names that this one and a hyphen begin, else the nearest; "" if none is near."""
+    """``; did you mean 'x' or 'y'?``: the names that start with this one and a hyphen, else the nearest; "" if none is near."""
     from difflib import SequenceMatcher, get_close_matches
 
     by_lower = {other.lower(): other for other in sorted(known)}
@@ -39,11 +39,11 @@ class InputError(OnnxCostError):
 
 
 class UnreadableFile(InputError):
-    """A file that cannot be read, or that changes meanwhile: that says nothing of what is in it."""
+    """A file that cannot be read, or that changes while it is read: its content is unknown."""
 
 
 class MissingFile(UnreadableFile, FileNotFoundError):
-    """A file that is asked for is not there."""
+    """A requested file does not exist."""
 
 
 class UnknownShape(OnnxCostError):
@@ -51,11 +51,11 @@ class UnknownShape(OnnxCostError):
 
 
 MISFITS = (UnknownShape, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What a rule or a formula raises for a node that does not fit its operator: what it should tell stays unknown."""
+"""The exceptions that a rule or a formula raises for a node that does not fit its operator: its result stays unknown."""
 
 
 class CheckFailed(OnnxCostError):
-    """A check that the user asked for did not hold (``--strict``, a budget)."""
+    """A check that the user requested failed (``--strict``, a budget)."""
 
     exit_code = 1
 
@@ -68,11 +68,11 @@ class MeasurementError(OnnxCostError):
 
 NO_MEMORY = "the system refused: there is not enough memory"
 REFUSALS = (OSError, MemoryError, RecursionError, OverflowError, ImportError, AttributeError, RuntimeError)
-"""The kinds of exceptions that may be the system's."""
+"""The kinds of exceptions that the system may cause."""
 
 
 def refusal(error: BaseException) -> str | None:
-    """What the system, or a limit of the interpreter, did not allow, in one line; None for an exception that is neither."""
+    """What the system or a limit of the interpreter did not allow, in one line; None for any other exception."""
     if isinstance(error, MemoryError):
         return NO_MEMORY
     if isinstance(error, RecursionError):
@@ -88,7 +88,7 @@ def refusal(error: BaseException) -> str | None:
     if isinstance(error, AttributeError):
         import re  # start-up time is a feature
 
-        # A package of which the system refused a file comes as an empty one.
+        # If the system refuses a file of a package, it is imported as an empty one.
         found = re.match(r"module '(?!onnxcost)[\w.]+' has no attribute", str(error))
         return f"a library cannot be loaded: {error}" if found else None
     if "can't allocate" in str(error):
@@ -97,7 +97,7 @@ def refusal(error: BaseException) -> str | None:
 
 
 def _unimportable(error: ImportError) -> str | None:
-    """Of a library, the innermost reason: numpy explains its own over thirty lines. None for a name that a module of this
+    """For a library, the innermost reason: numpy's own explanation has thirty lines. None for a name that a module of this
     package lacks.
     """
     if (error.name or "").partition(".")[0] == "onnxcost":
@@ -114,8 +114,8 @@ def _unimportable(error: ImportError) -> str | None:
 
 
 def _missing_module(error: ImportError) -> str | None:
-    """The module of this package that is not found: Python says so of one in a folder that it may not list. None for a name
-    that a module lacks.
+    """The module of this package that is not found: Python reports that for one in a folder that it may not list. None for a
+    name that a module lacks.
     """
     if isinstance(error, ModuleNotFoundError):
         return error.name

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from onnxcost.frontend.trace import Trace
 
 NO_FORMULA = "no formula for the operator"
-"""How the reason begins for which a node of an unknown operator is not counted."""
+"""The start of the reason why a node of an unknown operator is not counted."""
 
 
 def estimate(
@@ -67,7 +67,7 @@ def estimate_spec(spec: ModelSpec, formulas: FormulaTable | None = None, trace: 
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """Counting builds many objects and no cycles to speak of: looking for them is time lost."""
+    """Counting builds many objects and few cycles: searching for cycles would waste time."""
     is_collecting = gc.isenabled()
     gc.disable()
     try:
@@ -78,7 +78,7 @@ def without_collection() -> Iterator[None]:
 
 
 class CountedNodes(NamedTuple):
-    """A graph with the branches that are counted, the weights of each node, the costs, and what is to be said of them."""
+    """A graph with the branches that are counted, the weights and the costs of each node, and caveats."""
 
     graph: Graph
     weights: Sequence[Weights]
@@ -87,7 +87,7 @@ class CountedNodes(NamedTuple):
 
 
 Reads = tuple[tuple[str, ...], ...]
-"""The operator of each node that is loaded, and the names of what it reads: what decides which weights each reads first."""
+"""The operator of each loaded node, and the names of its inputs: they determine which weights it is the first to read."""
 
 
 def count_nodes(
@@ -95,7 +95,7 @@ def count_nodes(
 ) -> CountedNodes:
     """The cost of each node. One that cannot be counted is Uncounted, with the reason.
 
-    ``known_weights`` are those of the model's graphs at other sizes, which gets those of this one.
+    ``known_weights`` caches the weights of the model's graphs at other sizes; those of this one are added.
     """
     caveats = list(graph.caveats)
     graph = replace(graph, nodes=tuple(_resolve_branches(graph.nodes, formulas, caveats, graph.inputs)))
@@ -115,7 +115,7 @@ def count_nodes(
 
 
 def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
-    """The cost of a graph and its memory, with what keeps the numbers from being exact."""
+    """The cost of a graph and its memory, with the reasons why numbers are not exact."""
     graph, weights, costs, caveats = count_nodes(graph, formulas)
     notes = (*_bounds(costs), *_at_most(costs, formulas), *_unused(graph, costs), *_too_old(graph))
     return CostReport(graph, costs, memory(graph, weights), (*caveats, *notes))
@@ -144,12 +144,12 @@ def _too_old(graph: Graph) -> list[Caveat]:
 
 
 _LEAST_UNUSED = 0.01
-"""Of the FLOPs; less is not worth a note."""
+"""The share of the FLOPs above which unused work is noted."""
 _HAVE_BODIES = CONTROL_FLOW | {"FlexAttention"}
 
 
 def _unused(graph: Graph, costs: Sequence[NodeCost]) -> list[Caveat]:
-    """A note on work whose results reach no output of the model. onnxruntime does it all the same."""
+    """A note on work whose results reach no output of the model. onnxruntime does it nevertheless."""
     needed = {tensor.name for tensor in graph.outputs}
     bodies = {cost.node.name for cost in costs if cost.node.op_type in _HAVE_BODIES}
     unused: list[Counted] = []
@@ -173,7 +173,7 @@ def _unused(graph: Graph, costs: Sequence[NodeCost]) -> list[Caveat]:
 
 
 def _is_within(name: str, bodies: set[str]) -> bool:
-    """Whether a value is made in a body: its name starts with that of the node which has the body, or is too long to tell."""
+    """Whether a value is computed in a body: its name starts with that of the body's node, or is too long to tell."""
     if "…" in name:
         return True
     while name := name.rpartition("/")[0]:
@@ -185,7 +185,7 @@ def _is_within(name: str, bodies: set[str]) -> bool:
 def count_node(node: Node, formulas: FormulaTable, dtype: str, parameters: int, as_read: Node | None = None) -> NodeCost:
     """The cost of one node. Its arithmetic is done in ``dtype``; ``parameters`` are those that it is the first to read.
 
-    ``as_read`` is the node with what it really reads, if that is not what the model says.
+    ``as_read`` is the node with its actual inputs, if they differ from the model's.
     """
     if node.open_reason:
         return Uncounted(node, node.open_reason, parameters)

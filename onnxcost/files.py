@@ -1,4 +1,4 @@
-"""Files: opened without waiting for ever, written completely or not at all, and found in folders."""
+"""Files: opened without waiting forever, written completely or not at all, and found in folders."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Readable(Protocol):
 
 @contextmanager
 def open_file(path: str | Path) -> Iterator[tuple[BinaryIO, bytes | None]]:
-    """A file to read from, and for a pipe what was read of it to see that it has a writer.
+    """A file to read from, and for a pipe the bytes that were read to see that it has a writer.
 
-    Raises InputError for a device and for a pipe to which nothing is written, OSError for what the system refuses.
+    Raises InputError for a device and for a pipe without a writer, OSError if the system refuses.
     """
     mode = os.stat(path).st_mode  # noqa: PTH116  # takes any path
     for is_kind, kind in _NO_FILES:
@@ -46,7 +46,7 @@ def open_file(path: str | Path) -> Iterator[tuple[BinaryIO, bytes | None]]:
             raise InputError(f"cannot read '{path}': it is {kind}, not a file")
     if not stat.S_ISFIFO(mode):
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # takes any path
-            if hasattr(os, "posix_fadvise"):  # else each range brings its neighbours into memory
+            if hasattr(os, "posix_fadvise"):  # else each range would load its neighbors into memory
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
             yield file, None
         return
@@ -94,15 +94,15 @@ def replace_file(path: Path, content: bytes | Iterator[bytes]) -> None:
                 file.writelines(parts)
             return
         target = Path(os.path.realpath(path))
-        if target.is_symlink():  # a loop, of which Path.resolve raises no OSError
+        if target.is_symlink():  # a loop, for which Path.resolve raises no OSError
             raise OSError(ELOOP, os.strerror(ELOOP))
-        # The folder alone decides whether a file can be replaced, but a read-only file is meant to stay.
+        # Only the folder decides whether a file can be replaced, but a read-only file is meant to stay.
         if target.exists() and not target.stat().st_mode & 0o222:
             raise InputError(f"cannot write '{path}': it is read-only")
         umask = os.umask(0)
         os.umask(umask)
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~umask
-        # Named before it is made, so that it is removed whatever fails from then on.
+        # Its name is known before it is created, so that it is removed whatever fails later.
         part = target.parent / f"tmp{os.urandom(8).hex()}"
         try:
             with create_file(part) as file:
@@ -117,13 +117,13 @@ def replace_file(path: Path, content: bytes | Iterator[bytes]) -> None:
 
 
 def create_file(path: Path) -> BinaryIO:
-    """Opens a new file for writing, which only this user can read. Raises OSError, also where the file exists."""
+    """Opens a new file for writing, which only this user can read. Raises OSError, also if the file exists."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 
 def models_in(folder: str) -> list[str]:
-    """The paths of all models in a folder and its subfolders by their names, sorted, broken links among them.
+    """The sorted paths of all models in a folder and its subfolders, by their names, including broken links.
 
     Raises InputError if there are none, and for a folder that cannot be read.
     """
@@ -152,17 +152,17 @@ def match_paths(pattern: str) -> Iterator[str]:
 
 
 def read_error(error: Exception, path: str | Path, what: str = "", reason: str = "") -> UnreadableFile:
-    """The error for a file that cannot be read: what the system says, else the reason, and the name that was probably meant."""
+    """The error for a file that cannot be read: the system's message, else the reason, and the name that was probably meant."""
     kind, hint = (MissingFile, did_you_mean_file(path)) if isinstance(error, FileNotFoundError) else (UnreadableFile, "")
     named = what or f"'{path}'"
     return kind(f"cannot read {named}: {getattr(error, 'strerror', None) or reason or error}{hint}")
 
 
 def did_you_mean_file(path: str | Path) -> str:
-    """``; did you mean 'model.onnx'?`` for a file that is not there: models, files of its kind and folders of a like name."""
+    """``; did you mean 'model.onnx'?`` for a missing file: models, files of its kind and folders with similar names."""
     place = Path(path)
     with suppress(OSError, ValueError):
-        if place.is_symlink():  # the name is right, what it leads to is gone
+        if place.is_symlink():  # the name is right, but its target is missing
             return ""
         if not place.parent.exists():
             folders = {folder.name: folder for folder in place.parent.parent.iterdir() if (folder / place.name).exists()}

@@ -1,5 +1,5 @@
-"""The graph of a shaped model (tensors, nodes, dims), who defines and reads its values, and the work that one node does. Knows
-nothing of onnx.
+"""The graph of a shaped model (tensors, nodes, dims), the definitions and uses of its values, and the work of a node. It does
+not depend on onnx.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 else:
 
     def record(*, frozen, slots):
-        """A dataclass for what a model has many of. That nothing changes a frozen one is left to the type checker: where Python
-        sees to it, each object takes ten times as long to make.
+        """A dataclass for objects that a model has many of. Only the type checker enforces that a frozen one does not change:
+        if Python did, each object would take ten times as long to create.
         """
         return dataclass(slots=slots, unsafe_hash=frozen)
 
@@ -41,7 +41,7 @@ UNKNOWN_SHAPE = "the shape of '{name}' is unknown"
 
 @lru_cache(maxsize=65536)
 def _elements(dims: tuple[Dim, ...] | None) -> int | None:
-    """The product of the dims, None while one is open; remembered, because a graph has far fewer shapes than tensors."""
+    """The product of the dims, None if one is open; cached, because a graph has far fewer shapes than tensors."""
     if dims is None or not all(isinstance(dim, int) for dim in dims):
         return None
     return prod(dims)  # type: ignore[arg-type]  # all are int by now
@@ -49,7 +49,7 @@ def _elements(dims: tuple[Dim, ...] | None) -> int | None:
 
 @lru_cache(maxsize=65536)
 def _dense_bytes(dims: tuple[Dim, ...] | None, dtype: str) -> int | None:
-    """The bytes of so many elements, None while a dim is open."""
+    """The bytes of so many elements, None if a dim is open."""
     elements = _elements(dims)
     return None if elements is None else -(-elements * BITS.get(dtype, 0) // 8)
 

@@ -119,8 +119,8 @@ class Latency:
         """Whether the drift is more than chance.
 
         The runs are split into 10 consecutive blocks. They drift if the medians of the last five are all above or all below
-        those of the first five: by chance that happens in 2 of 252 cases (the most extreme rank sums), even where neighboring
-        runs are alike, as long as the blocks are not. False for fewer than 10 runs.
+        those of the first five: by chance that happens in 2 of 252 cases (the most extreme rank sums), even if neighboring runs
+        are similar, as long as the blocks are not. False for fewer than 10 runs.
         """
         import numpy as np
 
@@ -159,7 +159,7 @@ def _rank(runs: int) -> int:
 LEAST_RUNS, LEAST_SECONDS = 10, 2.0
 """How much is sampled by default: both must be reached."""
 FIGURES = ("fps", "flops", "bound", "flops_per_second", "session_seconds", "first_run_seconds")
-"""The numbers of a measurement besides its statistics and its memory, in the order of the documents."""
+"""The numbers of a measurement in addition to its statistics and memory, in the order of the documents."""
 OPTIMIZATIONS = ("none", "basic", "extended", "all")
 _LEAST: Mapping[str, float] = {
     "threads": 1, "inter_threads": 1, "runs": 1, "seconds": 0, "warmup": 0, "concurrency": 1, "timeout": 0, "seed": 0,
@@ -212,7 +212,7 @@ class Settings:
 
 
 class Advice(NamedTuple):
-    """Something that makes the figures less trustworthy, and what to do about it. ``kind`` is a key of
+    """Something that makes the figures less reliable, and what to do about it. ``kind`` is a key of
     ``runtime.advice.KINDS``.
     """
 
@@ -221,7 +221,7 @@ class Advice(NamedTuple):
 
 
 class InputUsed(NamedTuple):
-    """What an input was fed with. ``source`` says where it came from: "synthesised: …", "given", or a file's name."""
+    """The data that was fed to an input. ``source`` says where it came from: "synthesised: …", "given", or a file's name."""
 
     name: str
     dtype: str
@@ -251,7 +251,7 @@ class Copies(NamedTuple):
 
 
 class MeasuredDevice(NamedTuple):
-    """The processor or GPU that ran the model; what is not known is empty or None."""
+    """The processor or GPU that ran the model; unknown fields are empty or None."""
 
     name: str
     driver: str = ""
@@ -268,8 +268,8 @@ class Placement(NamedTuple):
 class Environment(NamedTuple):
     """The machine as the child found it. ``usable_cores`` are those of ``cores`` that affinity and cgroup limits allow.
 
-    ``load`` is the other work during the runs, in cores; frequencies are Hz. ``governor`` is what Linux sets them by, several
-    where cores differ; ``date`` is the end of the runs, by the clock of the machine, as ISO 8601 in UTC.
+    ``load`` is the other work during the runs, in cores; frequencies are Hz. ``governor`` is Linux's policy for them, several
+    if cores differ; ``date`` is the end of the runs, by the clock of the machine, as ISO 8601 in UTC.
     """
 
     cores: int
@@ -288,9 +288,9 @@ class Measurement(Result):
     """A model's time and memory on one machine. ``samples`` are seconds of single inferences, in order.
 
     ``flops`` is the work of one inference in the convention ``flops``, None if unknown; ``bound`` says whether it is
-    exact (""), "lower", "upper" or "mixed" (as ``CostReport.bound``). ``weights`` are "stored", or "synthesised" where the
-    model lacks some: then they are random, of a suitable scale. ``wall_seconds`` is from the start of the first sampled run to
-    the end of the last. ``threads`` are the session's (intra, inter). ``interrupted``: Ctrl-C came before all was measured.
+    exact (""), "lower", "upper" or "mixed" (as ``CostReport.bound``). ``weights`` are "stored", or "synthesised" if the model
+    lacks some: then they are random, with a suitable scale. ``wall_seconds`` is from the start of the first sampled run to the
+    end of the last. ``threads`` are the session's (intra, inter). ``interrupted``: Ctrl-C came before all was measured.
     """
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""Child processes: how one is started, talks over its pipes, and ends."""
+"""Child processes: starting one, communicating over its pipes, and ending it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def import_path() -> str:
 def check_address_space(needed: int) -> None:
     """Raises MemoryError if a limit on the process (ulimit -v) leaves less address space than ``needed`` bytes.
 
-    Otherwise libraries that cannot get it would end the process with an exit code of their own, or crash.
+    Otherwise, libraries that cannot get it would end the process with their own exit code, or crash.
     """
     try:
         import resource
@@ -47,7 +47,7 @@ def check_address_space(needed: int) -> None:
 
 
 def is_closed_pipe(error: OSError) -> bool:
-    """Whether the reader of a pipe is gone: Windows has no number of its own for that."""
+    """Whether the reader of a pipe is gone: Windows has no separate error number for that."""
     return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL)
 
 
@@ -62,13 +62,13 @@ def describe_exit(code: int) -> str:
 
 
 def was_killed(code: int) -> bool:
-    """Whether it ended as the kernel ends a process that uses too much memory."""
+    """Whether it ended like a process that the kernel kills for using too much memory."""
     return os.name == "posix" and code == -signal.SIGKILL
 
 
 def end_on_signals() -> None:
-    """Make SIGTERM, and SIGHUP from a closed terminal, run all blocks that clean up before the process ends. A signal that is
-    ignored stays so, as nohup wants it.
+    """Make SIGTERM, and SIGHUP from a closed terminal, run all cleanup blocks before the process ends. An ignored signal stays
+    ignored, as nohup requires.
     """
     for number in ENDING:
         if number != signal.SIGINT and signal.getsignal(number) != signal.SIG_IGN:
@@ -96,9 +96,9 @@ def defer_signals() -> Iterator[None]:
 
 
 class StopRequest:
-    """Ctrl-C in a command that keeps what it has: ``is_made`` asks whoever receives results to end with those there are.
+    """Ctrl-C in a command that keeps its results so far: ``is_made`` tells the receiver of results to end with those.
 
-    Only inside ``receiving``; elsewhere there is nothing to keep, and Ctrl-C raises KeyboardInterrupt as usual.
+    Only inside ``receiving``; elsewhere, there is nothing to keep, and Ctrl-C raises KeyboardInterrupt as usual.
     """
 
     is_made = False
@@ -106,7 +106,7 @@ class StopRequest:
 
     @contextmanager
     def receiving(self) -> Iterator[None]:
-        """A block that looks at ``is_made``."""
+        """A block that checks ``is_made``."""
         self._receivers += 1
         try:
             yield
@@ -141,11 +141,11 @@ STOP = StopRequest()
 
 
 CLOSED = object()
-"""What follows a child's last message."""
+"""Follows a child's last message."""
 
 
 def listen_to_child(child: subprocess.Popen[bytes], put: Callable[[object], object]) -> threading.Thread:
-    """A thread that passes on what the child says: each message, then CLOSED, or an exception for bytes that are no message.
+    """A thread that passes on the output of the child: each message, then CLOSED, or an exception for invalid bytes.
 
     Raises OSError if the system refuses the thread.
     """
@@ -175,7 +175,7 @@ def end_child(child: subprocess.Popen[bytes], errors: IO[bytes], listener: threa
         if listener is not None and listener.ident is not None:
             listener.join()
         for pipe in (child.stdin, child.stdout, errors):
-            # Closing flushes what the child did not read any more.
+            # Closing flushes what the child did not read.
             with suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]  # all are there
 
@@ -199,6 +199,6 @@ def listen_to_parent(inbox: queue.SimpleQueue[object], at_end: Callable[[], obje
     try:
         while True:
             inbox.put(pickle.load(sys.stdin.buffer))
-    except Exception:  # the end, or a read that the system refuses: of either kind there are many
+    except Exception:  # the end of the stream, or a read that the system refuses
         at_end()
         os._exit(1)

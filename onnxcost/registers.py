@@ -1,4 +1,4 @@
-"""What installed packages register for all users: formulas, devices, formats, as entry points."""
+"""Formulas, devices and formats that installed packages register as entry points."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def registered_names(group: str) -> frozenset[str]:
 
 
 def load_registered(group: str, name: str = "") -> Iterator[tuple[EntryPoint, object]]:
-    """The entry points of a group with what they stand for, or those of a name alone.
+    """The entry points of a group with their objects, or only those with the name.
 
     Raises InputError for one that does not load.
     """

@@ -134,7 +134,7 @@ class CostReport(Result):
 
     @property
     def bound(self) -> str:
-        """Whether the totals are exact (""), "lower" or "upper" bounds, or "mixed" where nodes are bounded on both sides."""
+        """Whether the totals are exact (""), "lower" or "upper" bounds, or "mixed" if there are bounds on both sides."""
         return self._bound({caveat.kind for caveat in self.caveats})
 
     def bound_of(self, convention: Convention) -> str:
@@ -173,7 +173,7 @@ class CostReport(Result):
 
     @property
     def assumed(self) -> tuple[str, ...]:
-        """The options that replace what was assumed."""
+        """The options that replace the assumptions."""
         return tuple(dict.fromkeys(dim.option for dim in self.graph.dims if dim.source == "assumed"))
 
     @property
@@ -265,7 +265,7 @@ class CostReport(Result):
         pandas = import_pandas()
         frame = pandas.DataFrame(self.to_records(), columns=COLUMNS, dtype=object)
         for column in NUMBERS:
-            # A column with numbers beyond 64 bits keeps Python's integers.
+            # A column with numbers of more than 64 bits keeps Python's integers.
             with suppress(OverflowError):
                 frame[column] = pandas.array(frame[column].array, dtype="Int64")
         return frame
@@ -290,7 +290,7 @@ STORED = ("parameters", "running_statistics", "buffers", "buffer_bytes", "weight
 
 
 def record_of(cost: NodeCost) -> dict[str, Any]:
-    """The row of a node, under the names in COLUMNS: numbers that are not known, and a reason that there is not, are None."""
+    """The row of a node, under the names in COLUMNS: unknown numbers, and the reason for a counted node, are None."""
     node, output = cost.node, cost.node.first_output
     row = dict.fromkeys(COLUMNS) | {
         "name": node.name or (output.name if output else ""),
@@ -358,7 +358,7 @@ def _totals(report: CostReport, convention: Convention) -> dict[str, Any]:
 
 
 def _memory(report: CostReport, *, has_curve: bool) -> dict[str, Any] | None:
-    """What the activations take where they are at their peak and, with ``has_curve``, while each executed node runs."""
+    """The memory of the activations at its peak and, with ``has_curve``, while each executed node runs."""
     peak, plan = report.memory.peak, report.memory.plan
     if peak is None:
         return None

@@ -1,4 +1,4 @@
-"""What every result can do: plain data, a data frame, a table in a notebook, and a ``repr`` of one line."""
+"""The methods of all results: plain data, a data frame, a table in a notebook, and a ``repr`` of one line."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ K = TypeVar("K")
 SCHEMA = "onnxcost/1"
 """The name of the schema of all documents."""
 HTML: list[Callable[[Result], str]] = []
-"""What shows a result in a notebook. The package fills it in, so that no result knows how it looks."""
+"""The functions that show a result in a notebook. The package registers them, so that results do not depend on them."""
 PLOT: list[Callable[[Result, str], Figure]] = []
-"""What draws a result, likewise."""
+"""The functions that draw a result, likewise."""
 
 
 def group_by(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
@@ -62,7 +62,7 @@ class Result:
         return PLOT[0](self, kind)
 
     def summary(self) -> str:
-        """What the result says, in a few words."""
+        """The result in a few words."""
         raise NotImplementedError
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What is asked of a model: its source, and what the user gave for its inputs and loops, including arrays in files."""
+"""The model to count: its source, and the user's settings for its inputs and loops, including arrays in files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ModelMessage(Protocol):
-    """A model in memory, as onnx has it: a ModelProto."""
+    """A model in memory: onnx's ModelProto."""
 
     def SerializeToString(self) -> bytes:  # its name in protobuf
         """The bytes of the model's file."""
@@ -33,7 +33,7 @@ ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | ModelMessa
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model and what is given for it, as the public functions take it.
+    """A model and the settings for it, as in the arguments of the public functions.
 
     ``source`` is a path, an open binary file, bytes or a ModelProto; None in a spec that is meant for several models.
     ``shapes`` maps input names to shapes, ``dims`` symbols to sizes, ``values`` input names to arrays or numbers, ``trips`` the
@@ -57,14 +57,14 @@ class ModelSpec:
         trips: Mapping[str, int] | None = None,
         inputs: Mapping[str, str | Sequence[str]] | None = None,
     ) -> ModelSpec:
-        """A spec of a public function's arguments: None is nothing given, and the path of one input file stands for a list."""
+        """A spec from a public function's arguments: None means nothing given, and the path of one input file a list of it."""
         if isinstance(source, (str, os.PathLike)) and os.path.isdir(source):  # noqa: PTH112  # takes any path
             source = model_in(os.fsdecode(source))
         files = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in (inputs or {}).items()}
         return cls(source, shapes or {}, dims or {}, values or {}, trips or {}, files)
 
     def read_inputs(self) -> ModelSpec:
-        """The spec with the shapes that its input files have, and with the values in them that may decide other shapes.
+        """The spec with the shapes of its input files, and with values in them that may decide other shapes.
 
         Those are integers and truth values of small arrays, if all files of an input have the same. Raises InputError for files
         that cannot be read, and for files of one input that differ in shape.
@@ -112,14 +112,14 @@ MOST_ELEMENTS = 1024
 
 
 class Header(NamedTuple):
-    """What the header of a file says about its array."""
+    """The header of an array in a file."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
 
 def parse_input_files(arguments: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The files by input, from ``NAME=FILE`` arguments and from .npz files alone, whose arrays are named after the inputs.
+    """The files by input, from ``NAME=FILE`` arguments and from .npz files whose arrays are named after the inputs.
 
     Raises InputError for an argument that is neither, and for an archive that cannot be read.
     """

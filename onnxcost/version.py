@@ -1,4 +1,4 @@
-"""The version, where every layer can read it."""
+"""The version, which every layer can read."""
 
 from __future__ import annotations
 

@@ -46,13 +46,13 @@ BACKENDS: Mapping[str, Backend] = {
     "stm32cube-ai": Backend("cpu", ("STMicroelectronics",), ("microcontroller",)),
     "stedge-ai": Backend("npu", ("STMicroelectronics",)),
 }  # fmt: skip
-"""Of runtimes with which a device does equally well, the first is named: onnxruntime's providers, then the vendors' own."""
+"""If a device does equally well with several runtimes, the first is named: onnxruntime's providers, then the vendors' own."""
 SAME_AS: Mapping[str, str] = {"onnxruntime-tensorrt": "tensorrt"}
-"""Runtimes whose figures are kept under another's name: this provider runs TensorRT's engines."""
+"""Runtimes whose figures are stored under another name: this provider runs TensorRT's engines."""
 
 
 class PeakRates(NamedTuple):
-    """A processor as it runs: operations per second in the type in which it computes, bytes per second, and that type."""
+    """The rates of a processor: operations per second in the type in which it computes, bytes per second, and that type."""
 
     peak: float
     bandwidth: float
@@ -60,7 +60,7 @@ class PeakRates(NamedTuple):
 
 
 NPU = PeakRates(1e13, 3e10, "")
-"""PeakRates that stand for any compiled NPU: what the compiler makes of a model decides, and the level is the device's."""
+"""PeakRates for any compiled NPU: its time depends on the compiler, and the level is the device's."""
 
 
 def backends_of(device: Device) -> Iterator[str]:
@@ -73,7 +73,7 @@ def backends_of(device: Device) -> Iterator[str]:
 
 
 def vendor_of(device: Device) -> str:
-    """Who makes the chip: of an instance that is rented, the vendor of the device that it has."""
+    """The vendor of the chip; for a rented instance, the vendor of its device."""
     return device.vendor if device.value("hourly") is None else _vendors().get(peaks_of(device), device.vendor)
 
 

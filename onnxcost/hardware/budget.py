@@ -46,14 +46,14 @@ ORDERS: Mapping[str, Callable[[Verdict], float | None]] = {
     PRICE: lambda verdict: verdict.price,
     COST: lambda verdict: verdict.cost and sqrt(verdict.cost.low * verdict.cost.high),
 }
-"""The figures by which devices can be sorted: the launch price, and the middle of what a million items cost by the hour."""
+"""The figures by which devices can be sorted: the launch price, and the middle of the hourly cost of a million items."""
 
 LEAST_HEADROOM = 0.2
 """A fit that leaves less than this share of the memory is marginal: the system and other programs need some of it."""
 
 
 class Totals(Protocol):
-    """What a budget limits of a model or a pipeline itself."""
+    """The totals of a model or a pipeline that a budget can limit."""
 
     @property
     def macs(self) -> int:
@@ -70,9 +70,9 @@ class Totals(Protocol):
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Verdicts(Result):
-    """The limits of what is checked against a budget, and the verdicts on devices.
+    """The limits of a budget, and the verdicts on devices.
 
-    ``are_named`` says that the user named these devices: then one that misses the budget is a failure. ``order`` is that of
+    ``are_named``: the user named these devices, so one that misses the budget is a failure. ``order`` is that of
     ``verdicts``, a key of ORDERS.
     """
 
@@ -144,7 +144,7 @@ def model_checks(report: Totals, limits: Limits) -> tuple[Check, ...]:
 
 
 def judge(predictor: Predictor, report: CostReport, limits: Limits) -> Verdict:
-    """The verdict on one device, with the runtime that serves it best: of those that do equally well, the first."""
+    """The verdict on one device with its best runtime; of equally good ones, the first."""
     is_open = report.memory.peak_activation_bytes is None
     prediction, fits = predictor.predict(report), fits_of(predictor, report)
     chosen = [prediction.choose(estimate) for estimate in prediction.estimates] or [prediction]
@@ -155,7 +155,7 @@ def judge(predictor: Predictor, report: CostReport, limits: Limits) -> Verdict:
 def check_limits(
     predictor: Predictor, prediction: Prediction, fits: tuple[Fit, ...], limits: Limits, *, is_open: bool
 ) -> Verdict:
-    """The verdict on one device by what is predicted and needed there; ``is_open``: the activations are not known."""
+    """The verdict on one device by the prediction and the needed memory; ``is_open``: the activations are unknown."""
     verdict = Verdict(
         predictor.name, predictor.title, predictor.kind, prediction, fits, (),
         predictor.figure("price"), predictor.figure("power"), hourly=predictor.figure("hourly"),
@@ -166,7 +166,7 @@ def check_limits(
 
 
 def _times(verdict: Verdict, limits: Limits) -> Iterator[Check]:
-    """Latency and FPS against their limits."""
+    """Latency and FPS compared with their limits."""
     made = verdict.prediction
     for name, limit, of in (("latency", limits.latency, 0), ("fps", limits.fps, made.batch)):
         if limit is not None:
@@ -183,8 +183,8 @@ def check_time(
     *,
     of: int = 0,
 ) -> Check:
-    """Seconds against the longest that they may be, or ``of`` so many items against the least a second. A bound beyond the
-    limit decides, whatever the estimate says.
+    """Seconds compared with the longest allowed, or ``of`` items with the fewest per second. A bound beyond the limit decides,
+    regardless of the estimate.
     """
     longest = of / limit if of else limit
     if bound is not None and bound > longest:
@@ -200,7 +200,7 @@ def check_time(
 
 
 def _room(predictor: Predictor, fit: Fit, limits: Limits, is_open: bool) -> Iterator[Check]:
-    """The use of a memory against its size, and against the user's limit; ``is_open``: what is needed is not all known."""
+    """The use of a memory compared with its size, and with the user's limit; ``is_open``: part of the need is unknown."""
     unknown = [UNKNOWN] if is_open else []
     detail = "the shapes of the activations are unknown" if is_open else ""
     if (limit := limits.given.get(fit.what)) is not None:
@@ -222,12 +222,11 @@ def predictors(
     runtime: str = "",
     anchors: Mapping[str, float] | None = None,
 ) -> list[Predictor]:
-    """The devices and calibrated machines of ``names``, where a file's device replaces one of the catalog with its name.
+    """The devices and calibrated machines of ``names``; a device in a file replaces one of the catalog with the same name.
 
-    Without names all that are in the files, and without files the whole catalog. ``prices`` are dollars an hour by the name
-    of a device among them. With ``runtime`` only devices that have it, and no other of their runtimes; ``anchors`` are seconds
-    measured with it, by the names of published models. Raises InputError for an unknown name and for a file that cannot be
-    read.
+    Without names, all in the files, and without files, the whole catalog. ``prices`` are dollars per hour by the name of a
+    device among them. With ``runtime``, only devices that have it, and only that runtime; ``anchors`` are seconds measured with
+    it, by the names of published models. Raises InputError for an unknown name and for a file that cannot be read.
     """
     found = _find_predictors(names, files)
     priced = {each.name: each for each in found if isinstance(each, Roofline)}
@@ -250,7 +249,7 @@ def predictors(
 
 
 def parse_anchors(texts: Sequence[str]) -> dict[str, float]:
-    """Seconds by the name of a model, from ``mobilenet_v2=12.3ms``; raises InputError for another text."""
+    """Seconds by the name of a model, from ``mobilenet_v2=12.3ms``; raises InputError for anything else."""
     found = {}
     for text in texts:
         name, _, time = (part.strip() for part in text.partition("="))
@@ -305,7 +304,7 @@ def assess_spec(
     label: str,
     order: str = PRICE,
 ) -> Assessment:
-    """``assess`` for what is asked of a model; raises InputError for a model with another, fixed batch."""
+    """``assess`` for a spec; raises InputError for a model with another, fixed batch."""
 
     def again(*, shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]) -> CostReport:
         return estimate_spec(replace(spec, shapes=shapes, dims=dims), formulas)
@@ -376,7 +375,7 @@ def _with_remedies(predictor: Predictor, verdict: Verdict, changes: Sequence[Var
 def sort_verdicts(found: Iterable[Verdict], order: str = PRICE) -> list[Verdict]:
     """The verdicts by level, then by ``order``, then by launch price and power; devices without the figure come last.
 
-    Of the devices that do not fit, those that a change of the model would make fit come first.
+    Of the devices that do not fit, those come first on which a changed model would fit.
     """
 
     def place(verdict: Verdict) -> tuple[float, ...]:

@@ -44,7 +44,7 @@ Table = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class FileLocation:
-    """A place in a file for messages, and the sources that can be named there."""
+    """A position in a file, for messages, and the sources that can be named there."""
 
     text: str
     sources: Mapping[str, tuple[Source, str]]
@@ -55,7 +55,7 @@ class FileLocation:
         return InputError(f"{self.text}: {what}")
 
     def inside(self, key: str, table: Any = None) -> FileLocation:
-        """The place of a key; a table there may name the source of all its figures."""
+        """The position of a key; a table there may name the source of all its figures."""
         source = self.text_of(table, "source", default=self.source) if isinstance(table, dict) else self.source
         return FileLocation(f"{self.text}.{key}", self.sources, source)
 
@@ -91,9 +91,9 @@ def load_devices(path: str | Path) -> tuple[Device, ...]:
 
 
 def complete(found: Iterable[Device], known: Mapping[str, Device]) -> Iterator[Device]:
-    """The devices, those ``of`` another of them or of ``known`` with its parts and the figures that they do not have.
+    """The devices; those ``of`` another one, in the file or in ``known``, get its parts and the figures that they lack.
 
-    The launch price is not among them: an instance is rented.
+    The launch price is not inherited: an instance is rented.
     """
     found = list(found)
     named = {**known, **{device.name: device for device in found}}
@@ -186,7 +186,7 @@ def _part(table: Any, kind: str, place: FileLocation) -> Part:
 
 
 def _figure(number: Any, quantity: Quantity, place: FileLocation, others: tuple[str, ...] = ()) -> Figure:
-    """A figure from text with a unit, or from a table with that as ``value`` beside its source, basis and derivation."""
+    """A figure from text with a unit, or from a table with that as ``value`` and with its source, basis and derivation."""
     table = place.check_keys({"value": number} if not isinstance(number, dict) else number, (*_NUMBER_KEYS, *others))
     try:
         value = parse_figure(place.text_of(table, "value"), quantity)
@@ -235,7 +235,7 @@ def registered_devices() -> Mapping[str, Device]:
 
 
 def _read_folder(place: Traversable) -> Iterator[Device]:
-    """The devices of a TOML file or those in a folder, which may be in an archive as the package around it."""
+    """The devices of a TOML file or of a folder, which may be in an archive like its package."""
     files = [place] if place.is_file() else [file for file in place.iterdir() if file.name.endswith(".toml")]
     for file in sorted(files, key=lambda file: file.name):
         yield from _read_devices(parse_toml(file.read_text("utf-8"), file.name), file.name)
@@ -290,7 +290,7 @@ def _change_figure(device: Device, key: str, value: str) -> Device:
 
 
 def with_hourly(device: Device, dollars: float) -> Device:
-    """The device at the user's price of an hour."""
+    """The device with the user's price per hour."""
     return replace(device, figures={**device.figures, "hourly": Figure(dollars, "given", _GIVEN)})
 
 

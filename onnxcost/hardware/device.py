@@ -14,7 +14,7 @@ PREFIXES = SI | BINARY
 
 
 class Quantity(NamedTuple):
-    """A kind of number: its units in terms of the base unit, an example, and whether it may be 0."""
+    """A kind of number: its units relative to the base unit, an example, and whether it may be 0."""
 
     units: Mapping[str, int]
     example: str
@@ -61,8 +61,9 @@ FIGURES: Mapping[str, Quantity] = {
     "memory": BYTES, "bandwidth": BYTES_PER_SECOND, "sram": BYTES, "sram_bandwidth": BYTES_PER_SECOND,
     "flash": BYTES, "flash_bandwidth": BYTES_PER_SECOND, "power": WATTS, "price": DOLLARS, "hourly": DOLLARS_PER_HOUR,
 }  # fmt: skip
-"""``memory`` holds weights and activations: DRAM, or a microcontroller's on-chip RAM. ``sram`` is the faster memory beside it,
-or the only one of a device without DRAM. ``price`` is the launch price, ``hourly`` what an hour of a cloud instance costs.
+"""``memory`` holds weights and activations: DRAM, or a microcontroller's on-chip RAM. ``sram`` is the faster memory in addition
+to it, or the only one of a device without DRAM. ``price`` is the launch price, ``hourly`` the price per hour of a cloud
+instance.
 """
 
 ACCUMULATES: Mapping[str, str] = {
@@ -96,7 +97,7 @@ _NARROW = ("int8", "uint8", "bool", "int4", "uint4", "int2", "uint2")
 
 
 class Source(NamedTuple):
-    """A public document, and the day on which it was read, as ``2026-11-23``."""
+    """A public document, and the day on which it was read, such as ``2026-11-23``."""
 
     title: str
     url: str = ""

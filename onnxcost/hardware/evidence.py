@@ -1,8 +1,9 @@
-"""What others measured and published: the latency of a model with a runtime on a device, from the figures nearest to it.
+"""The latency of a model with a runtime on a device, estimated from the nearest published measurements.
 
 A fit is for a runtime and a type: the time is ``level × sum(coefficient × term)``, where a term is the work of a kind at the
-device's peak, bytes at its bandwidth, or the number of steps. The level is the device's; figures that were published for it
-give it. Bands hold 90 % of the errors of figures that were left out of the fit. scripts/evidence/fit.py writes evidence.json.
+device's peak, bytes at its bandwidth, or the number of steps. The level is specific to the device and comes from its published
+figures. Bands contain 90 % of the errors of figures that were left out of the fit. scripts/evidence/fit.py writes
+evidence.json.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from onnxcost.report import CostReport
 
 
 class Counts(NamedTuple):
-    """What the time of a model depends on: MACs by kind of contraction, elements of weights and activations, and steps.
+    """The quantities that the time of a model depends on: MACs by kind of contraction, elements of weights and activations, and
+    steps.
 
     ``winograd`` are those of 3×3 convolutions with stride 1, for which Winograd's algorithm needs fewer multiplications.
     """
@@ -90,10 +92,10 @@ def terms(counts: Counts, rates: PeakRates) -> list[float]:
 
 
 class Band(NamedTuple):
-    """Logarithms of ratios of measured to estimated times, between which most lie.
+    """The range of most logarithms of measured over estimated times.
 
     ``by_device`` and ``by_family`` are the shares of figures inside the band of the others, with all figures of their device or
-    of their architecture family left out; None if there is one device or family alone.
+    of their architecture family left out; None if there is only one device or family.
     """
 
     low: float
@@ -112,8 +114,8 @@ class LatencyFit(NamedTuple):
     """The fit of a runtime, a type and the instructions of a CPU.
 
     ``coefficients`` are logarithms, by the terms, ``bands`` by the evidence (prediction.BASES), and ``models`` the usual error
-    of models that were run on several devices. ``points`` and ``devices`` count what it was fitted to, ``macs`` are those of
-    its smallest and its largest model, and ``most`` is the largest share of the time of any, by the terms.
+    of models that were run on several devices. ``points`` and ``devices`` are the numbers of fitted figures and devices,
+    ``macs`` are those of its smallest and largest model, and ``most`` is the largest share of the time of any model, by term.
     """
 
     coefficients: tuple[float, ...]
@@ -125,7 +127,7 @@ class LatencyFit(NamedTuple):
     most: tuple[float, ...] = (1.0,) * len(Counts._fields)
 
     def covers(self, counts: Counts, rates: PeakRates) -> bool:
-        """Whether a model is like those of the fit: neither much larger nor smaller, nor of work that they do not do."""
+        """Whether a model is similar to those of the fit: neither much larger nor smaller, and with the same kinds of work."""
         least, most = self.macs
         is_similar = all(share < top + BEYOND for share, top in zip(self.shares(counts, rates), self.most, strict=True))
         return least / FAR < counts.macs < most * FAR and is_similar
@@ -142,7 +144,7 @@ class LatencyFit(NamedTuple):
 
 
 BEYOND = 0.3
-"""By how much more of its time than any model of a fit a model may spend on one kind of work."""
+"""How much more of its time a model may spend on one kind of work than any model of a fit."""
 FAR = 3.0
 """How many times larger or smaller than all models of a fit a model may be."""
 
@@ -175,11 +177,11 @@ class Evidence:
 
 
 SAME = 0.03
-"""Models are taken for the same where the MACs of each kind, and the weights, differ by less than this share in sum."""
+"""Models are considered equal if the MACs by kind, and the weights, differ by less than this share in sum."""
 
 
 def distance(counts: Counts, other: Counts) -> float:
-    """By what share of the MACs the kinds differ in sum, or of the weights."""
+    """The summed difference of the kinds as a share of the MACs, or that of the weights."""
     macs = sum(abs(one - two) for one, two in zip(counts[:5], other[:5], strict=True))
     weights = abs(counts.weights - other.weights) / max(counts.weights, other.weights, 1.0)
     return max(macs / max(counts.macs, 1.0), weights)
@@ -187,7 +189,7 @@ def distance(counts: Counts, other: Counts) -> float:
 
 @cache
 def evidence() -> Evidence:
-    """What the package knows."""
+    """The evidence in the package."""
     document = json.loads(resources.files(__package__).joinpath("evidence.json").read_text("utf-8"))
     fits = {}
     for entry in document["fits"]:
@@ -201,7 +203,7 @@ def evidence() -> Evidence:
 
 
 class Asked(NamedTuple):
-    """A model that is asked for: its counts, its type, and its name where it has published figures."""
+    """The model to estimate: its counts, its type, and its name if it has published figures."""
 
     counts: Counts
     dtype: str
@@ -209,7 +211,7 @@ class Asked(NamedTuple):
 
 
 def ask(report: CostReport) -> Asked:
-    """The model of a report; without counts where recurrent layers do much of its work, of which nothing was published."""
+    """The model of a report; without counts if recurrent layers do much of its work, for which there are no published figures."""
     recurrent = sum(cost.work.macs for cost in report.counted if cost.node.op_type in RECURRENT)
     counts = count(report)
     if recurrent > LEAST_RECURRENT * counts.macs:
@@ -223,7 +225,7 @@ LEAST_RECURRENT = 0.1
 
 
 def list_estimates(device: Device, asked: Asked, anchors: Mapping[str, float], runtime: str = "") -> Iterator[Estimate]:
-    """An estimate for each runtime of the device about which something is known, or for the one ``runtime``.
+    """An estimate for each runtime of the device with evidence, or only for ``runtime``.
 
     ``anchors`` are seconds that the user has measured on the device, by the name of a published model.
     """
@@ -233,7 +235,7 @@ def list_estimates(device: Device, asked: Asked, anchors: Mapping[str, float], r
 
 
 def _estimate(device: Device, name: str, rates: PeakRates, asked: Asked, anchors: Mapping[str, float]) -> Iterator[Estimate]:
-    """The tightest estimate of a runtime; none without a fit, nor for a compiled NPU of which no figures are known."""
+    """The tightest estimate of a runtime; none without a fit, and none for a compiled NPU without known figures."""
     known, backend, kept_as = evidence(), BACKENDS[name], SAME_AS.get(name, name)
     dtype = {"tf32": "float32"}.get(rates.dtype, rates.dtype)
     fit = known.fits.get((kept_as, dtype, isa_of(device, backend.part)))
@@ -261,7 +263,7 @@ def _estimate(device: Device, name: str, rates: PeakRates, asked: Asked, anchors
 def _centers(
     fit: LatencyFit, known: Evidence, part: str, rates: PeakRates, asked: Asked, figures: Mapping[str, float]
 ) -> Iterator[tuple[str, float, str]]:
-    """The kinds of evidence that there are, each with the logarithm of the expected seconds, and what was used."""
+    """The available kinds of evidence, each with the logarithm of the expected seconds, and what was used."""
     if asked.name in figures:
         yield (
             "published",
@@ -290,15 +292,15 @@ def _centers(
 
 
 NAMED = 2
-"""How many of the nearest models are named."""
+"""The number of nearest models that are named."""
 REACH = 0.4
 """How fast a figure loses weight with the distance of its model (``nearness``): by a factor of e over this distance."""
 PER_SIZE = 0.3
-"""The distance between models of which one takes e times as long as the other."""
+"""The distance between models if one takes e times as long as the other."""
 
 
 def nearness(fit: LatencyFit, rates: PeakRates, counts: Counts, other: Counts) -> float:
-    """The weight of another model's figure: by what the two spend their time on, and how much it is."""
+    """The weight of another model's figure: by how similar the two are in their shares of time and in their times."""
     apart = sum(abs(one - two) for one, two in zip(fit.shares(counts, rates), fit.shares(other, rates), strict=True))
     apart += PER_SIZE * abs(fit.log_seconds(counts, rates) - fit.log_seconds(other, rates))
     return exp(-apart / REACH)
@@ -321,7 +323,7 @@ def find_twin(device: Device, key: str) -> str:
 
 WINOGRAD = 324 / 64
 """By how much Winograd's algorithm reduces the multiplications of a 3×3 convolution, with tiles of 6×6 outputs, the largest in
-use: 64 products in place of 6 · 6 · 9 (A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks, 2016).
+use: 64 products instead of 6 · 6 · 9 (A. Lavin, S. Gray, Fast Algorithms for Convolutional Neural Networks, 2016).
 """
 
 
@@ -337,9 +339,9 @@ def least_seconds(device: Device, backend: Backend, rates: PeakRates, counts: Co
 
 @dataclass(frozen=True, slots=True)
 class Evidenced(Roofline):
-    """Predicts latencies on a device of the catalog from what was published, and where nothing was, by its roofline.
+    """Predicts latencies on a device of the catalog from published figures, or without any, by its roofline.
 
-    ``runtime`` is the only one that is asked for, "" for all. ``anchors`` are seconds that the user has measured on the device
+    ``runtime`` is the only one to use, "" for all. ``anchors`` are seconds that the user has measured on the device
     with it, by the names of published models.
     """
 
@@ -347,7 +349,7 @@ class Evidenced(Roofline):
     anchors: Mapping[str, float] = field(default_factory=dict)
 
     def predict(self, report: CostReport) -> Prediction:
-        """As of a roofline, with the estimates of the device's runtimes. Those are for one item at a time."""
+        """As for a roofline, with the estimates of the device's runtimes, which are for one item at a time."""
         found = Roofline(self.device).predict(report)
         if found.unsupported or found.batch > 1:
             return found

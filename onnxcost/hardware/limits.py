@@ -1,4 +1,4 @@
-"""Limits of a model, and the files that hold them with the devices that must keep them."""
+"""Limits of a model, and files with limits and the devices that must meet them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ FILES, KEY = ("onnxcost.toml", "pyproject.toml"), "budget"
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """One model of a budget file, its limits, and the devices that must keep them; without devices only the model is checked.
+    """One model of a budget file, its limits, and the devices that must meet them; without devices, only the model is checked.
 
     ``model`` is the path of its file, relative to where the command runs.
     """
@@ -135,11 +135,11 @@ _WANTED: Mapping[str, str] = {
     "dims": "a table of whole numbers, as in dims = { batch = 8 }",
     "shapes": "a table of lists, as in shapes = { image = [1, 3, 224, 224] }",
 }
-"""The keys of a budget that are not limits, and what their values must be."""
+"""The keys of a budget that are not limits, and the requirements on their values."""
 
 
 def _is_valid(key: str, value: Any) -> bool:
-    """Whether the value is what the key wants."""
+    """Whether the value meets the requirements of the key."""
     match key:
         case "devices":
             return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)

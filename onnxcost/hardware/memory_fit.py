@@ -24,16 +24,16 @@ PACKED: Mapping[str, tuple[int, ...]] = {
     **dict.fromkeys(("MatMul", "Gemm", "MatMulInteger", "ConvTranspose"), (1,)),
     **dict.fromkeys(("LSTM", "GRU"), (1, 2)),
 }
-"""The inputs that kernels copy into an order of their own while the session is made; the originals are released one by one
+"""The inputs that kernels copy into their own order while the session is created; the originals are released one by one
 (SessionState::PrepackConstantInitializedTensors).
 """
 _MULTIPLIES = frozenset({"BatchNormalization", "Mul", "Div"})
-"""Operators that fuse into a convolution by changing its weights, which are then new and in memory."""
+"""Operators that fuse into a convolution by changing its weights, which are then new values in memory."""
 
 
 TABLE_SHARE = 0.3
-"""Of a table in mapped external data, of which rows are gathered, so much is in memory: the pages of the rows and those around
-them. Measured: 0.2 to 0.8 of seven embeddings.
+"""The share in memory of a table in mapped external data whose rows are gathered: the pages of the rows and those around them.
+Measured: 0.2 to 0.8 of seven embeddings.
 """
 TREES: Mapping[str, float] = {
     "ai.onnx.ml.TreeEnsemble": 11.0,
@@ -61,7 +61,7 @@ class Loading(NamedTuple):
     """Bytes that malloc holds in a running session of what was freed while it was created: copies of the weights of
     ``convolutions`` and of other ``products``, and values that others were ``computed`` from.
 
-    Malloc keeps between none and all of what is freed: these are the shares that fit 400 models best.
+    Malloc keeps between none and all of the freed bytes: these are the shares that fit 400 models best.
     """
 
     convolutions: int
@@ -173,7 +173,7 @@ KI, MI = 2**10, 2**20
 
 
 class Runtime(NamedTuple):
-    """What a runtime needs beside the model: bytes of memory and of flash, and where the numbers are from."""
+    """What a runtime needs in addition to the model: bytes of memory and of flash, and the sources of the numbers."""
 
     memory: int
     flash: int
@@ -201,7 +201,7 @@ RUNTIMES: Mapping[str, Runtime] = {
 }
 """By the kind of the device and the part or type that computes, by the kind, or by the part; others are as "cpu"."""
 STEP_MEMORY, STEP_FLASH, CHANNEL_FLASH = 560, 610, 5
-"""What a microcontroller's runtime needs besides: bytes for each step, and for the scale and zero point of a channel. For
+"""What a microcontroller's runtime needs in addition: bytes for each step, and for the scale and zero point of a channel. For
 families of models other than those used for the fit, the median error is 5 KiB for code and 0.5 KiB for RAM.
 """
 
@@ -235,7 +235,7 @@ def fits_of(predictor: Predictor, report: CostReport) -> tuple[Fit, ...]:
 def activations_of(predictor: Predictor, report: CostReport) -> int:
     """The peak of the activations in bytes, as far as they are known.
 
-    Runtimes of microcontrollers do not write a sum over its residual: Vela needs exactly that much more than onnxruntime.
+    Runtimes of microcontrollers do not write a sum over its residual: Vela needs exactly these bytes more than onnxruntime.
     """
     if predictor.kind == "microcontroller":
         return _with_sums_apart(Same(report))

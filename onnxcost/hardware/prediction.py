@@ -27,7 +27,7 @@ BASES: Mapping[str, str] = {
     "prediction": "from rates measured on the machine itself",
     "measurement": "measured",
 }
-"""What a figure rests on."""
+"""The kinds of evidence for a figure."""
 
 FITS, MARGINAL, UNKNOWN, NO = "fits", "marginal", "unknown", "does not fit"
 LEVELS = (FITS, MARGINAL, UNKNOWN, NO)
@@ -68,8 +68,8 @@ class Estimate(NamedTuple):
     """The latency of a model with a runtime: seconds of one inference, and the evidence for it, a key of BASES.
 
     ``asked`` is the model's type and ``dtype`` that of the arithmetic; ``bound`` are the least seconds in that type, with
-    Winograd's algorithm where the runtime ``has_winograd``. ``detail`` says in words what was used, ``source`` where it was
-    published, and ``coverage`` is the share of figures left out of a fit that lie inside such a range.
+    Winograd's algorithm where the runtime ``has_winograd``. ``detail`` says what was used, ``source`` where it was published,
+    and ``coverage`` is the share of held-out figures inside such a range.
     """
 
     runtime: str
@@ -99,9 +99,9 @@ class Prediction(Result):
 
     ``bound`` is a lower bound, ``latency`` the expected range; None if ``missing`` names unknown figures of the device, or
     ``unsupported`` types that it cannot compute. ``runs_as`` maps the model's types to those that the device uses instead;
-    ``notes`` are sentences on how the figures came about. ``limit`` says where most of the time goes: "compute", "memory" or
-    "overhead". ``estimates`` are those of the device's runtimes, and ``runtime`` is the one whose figures these are; "" where
-    no runtime has figures.
+    ``notes`` are sentences on how the figures were computed. ``limit`` says where most of the time goes: "compute", "memory" or
+    "overhead". ``estimates`` are those of the device's runtimes, and ``runtime`` is the one whose figures these are; "" if no
+    runtime has figures.
     """
 
     device: str
@@ -206,7 +206,7 @@ class Predictor(Protocol):
         """The part that computes a type of the graph: a key of ``hardware.device.PARTS``; "" if none does."""
 
     def as_run(self, report: CostReport) -> CostReport:
-        """The report in the device's types, where those are narrower."""
+        """The report in the device's types, if those are narrower."""
 
     def predict(self, report: CostReport) -> Prediction:
         """The latency of the model."""
@@ -227,7 +227,7 @@ class Fit(NamedTuple):
 
     @property
     def headroom(self) -> int | None:
-        """The bytes left; negative where the memory is too small."""
+        """The bytes left; negative if the memory is too small."""
         return None if self.available is None else self.available - self.needed
 
     def to_dict(self) -> dict[str, Any]:
@@ -303,7 +303,7 @@ class Verdict:
 
     @property
     def cost(self) -> Interval | None:
-        """Dollars a million items on a device that is paid by the hour and always busy."""
+        """Dollars per million items on a device that is paid by the hour and always busy."""
         fps = self.prediction.fps
         if self.hourly is None or fps is None:
             return None
@@ -333,7 +333,7 @@ class Verdict:
 
 
 class Remedy(NamedTuple):
-    """A change of the model, and the verdict with it."""
+    """A change to the model, and the verdict with it."""
 
     change: str
     verdict: Verdict

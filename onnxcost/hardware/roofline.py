@@ -23,7 +23,7 @@ MI = 2**20
 
 
 class Range(NamedTuple):
-    """The worst and the best usual value."""
+    """The worst and the best typical value."""
 
     worst: float
     best: float
@@ -95,7 +95,7 @@ ON_CHIP: Mapping[str, OnChip] = {
     "gpu": OnChip(32 * MI, 256 * MI),
     "cloud": OnChip(32 * MI, 256 * MI),
 }
-"""Caches and scratchpads, for devices whose file has no ``sram``.
+"""Caches and scratchpads, for devices without ``sram`` in their file.
 
 The most: 1152 MiB of an EPYC 9684X, 256 MiB of an MI300X, 96 MiB of a Gaudi 3, 96 MiB of an M2 Ultra.
 """
@@ -132,14 +132,14 @@ class Bound(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """The longer of the two: at best they overlap."""
+        """The longer of the two: in the best case, they overlap."""
         return max(self.work, self.transfer)
 
 
 def products(device: Device, dtype: str) -> Peak | None:
     """The peak for contractions of a type.
 
-    For float32 it is that of tf32 where the device has it: onnxruntime and TensorRT use tf32 by default.
+    For float32, it is that of tf32 if the device has it: onnxruntime and TensorRT use tf32 by default.
     """
     peak, tensor = device.runs_as(dtype), device.peak("tf32")
     return tensor if peak and tensor and peak.dtype == "float32" and tensor.rate > peak.rate else peak
@@ -149,7 +149,7 @@ def lower_bound(device: Device, demand: Demand) -> Bound:
     """The lower bound of a run in the types of ``demand``.
 
     It assumes that all multiply-accumulates are done directly, not by Winograd's or Strassen's algorithms. All parts of the
-    device work at once, each at its highest clock, and other arithmetic is free. The stored weights of contractions, the
+    device work in parallel, each at its highest clock, and other arithmetic is free. The stored weights of contractions, the
     inputs and the outputs cross the bus to memory once, except for what the chip can hold from one run to the next; weights in
     flash come from there, except for what the memory can hold.
     """
@@ -200,7 +200,7 @@ class Roofline:
 
     @property
     def block(self) -> int:
-        """As with AVX-512, as in reports: no data sheet tells how onnxruntime was built for the device."""
+        """As with AVX-512, as in reports: data sheets do not say how onnxruntime was built for the device."""
         return BLOCK
 
     def figure(self, name: str) -> float | None:
@@ -213,7 +213,7 @@ class Roofline:
         return peak.part if peak else ""
 
     def as_run(self, report: CostReport) -> CostReport:
-        """The report in the types of the device, where those are narrower than the model's."""
+        """The report in the types of the device, if those are narrower than the model's."""
         types = {dtype: peak.dtype for dtype in demand_of(report).macs if (peak := self.device.runs_as(dtype))}
         narrower = {dtype: other for dtype, other in types.items() if BITS.get(other, 64) < BITS[dtype]}
         return _retype_key(Same(report), tuple(narrower.items()))

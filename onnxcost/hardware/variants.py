@@ -1,4 +1,4 @@
-"""Changes of a model that might make it fit: the same report in other types, and the model at smaller sizes."""
+"""Changes to a model that might make it fit: the same report in other types, and the model at smaller sizes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ Retype = Callable[[Tensor], Tensor]
 
 
 def retype_report(report: CostReport, types: Mapping[str, str]) -> CostReport:
-    """The report of the same graph with each tensor of a type in ``types`` in the type to which that maps.
+    """The report of the same graph with the types of tensors replaced according to ``types``.
 
-    Where it is a narrow integer, biases are int32, the type in which products are summed, as in QLinearConv and TensorFlow
-    Lite.
+    For narrow integers, biases are int32, the type in which products are summed, as in QLinearConv and TensorFlow Lite.
     """
     if not types:
         return report
@@ -99,7 +98,7 @@ TYPES: Mapping[str, Mapping[str, str]] = {
 }
 """The changes of type, and the type in which each floating-point type is then stored and multiplied."""
 FRACTIONS = (0.75, 0.5, 0.25)
-"""The sizes of smaller inputs that are tried, as shares."""
+"""The shares of the input sizes that are tried."""
 LEAST, STEP = 32, 32
 """Dims below the least are not changed; multiples of the step stay multiples, as convolutional models require."""
 
