@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from onnxcost.graph import BoundDim, Graph, Tensor
 
 _BATCH = r"(?i)^[^*+/]*batch[^*+/]*$|^bs?$|^n$"
-"""Names of a batch. What is computed from it, as ``batch*beams``, follows by itself."""
+"""Names of a batch. Expressions of it, such as ``batch*beams``, follow automatically."""
 _NO_BATCH = r"(?i)seq|len|time|token|frame|height|width|node|edge|atom|point|^[slthw]$"
 
 
@@ -45,7 +45,7 @@ def batch_dim(graph: Graph) -> BatchDim | None:
 
 
 def batch_of(graph: Graph) -> int:
-    """How many items one inference takes; a batch that is fixed too. 1 if no dim says so."""
+    """The number of items in one inference, also for a fixed batch; 1 if no dim gives it."""
     if (batch := batch_dim(graph)) is not None:
         return batch.value
     leading = _leading_input(graph)
@@ -53,7 +53,7 @@ def batch_of(graph: Graph) -> int:
 
 
 def _leading_dims(graph: Graph) -> list[BoundDim]:
-    """The open dim in front of the leading input and, if it has no name, those without one that seem to be the same."""
+    """The first dim of the leading input, if it is open, and if it has no name, others without one that seem to be the same."""
     leading = _leading_input(graph)
     dim = next((dim for dim in graph.dims if leading is not None and (leading.name, 0) in dim.places), None)
     if dim is None or not dim.is_unnamed:
@@ -71,7 +71,7 @@ def _leading_dims(graph: Graph) -> list[BoundDim]:
 
 
 def _leading_input(graph: Graph) -> Tensor | None:
-    """The first input of two dims or more whose first dim an output has in front as well."""
+    """The first input of two or more dims whose first dim is also the first dim of an output."""
     in_front = {tensor.dims[0] for tensor in graph.outputs if tensor.dims}
     other = {place for dim in graph.dims if re.search(_NO_BATCH, dim.name) for place in dim.places if not dim.is_unnamed}
     fitting = (tensor for tensor in graph.inputs if tensor.is_shaped and tensor.rank > 1 and (tensor.name, 0) not in other)

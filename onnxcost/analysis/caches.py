@@ -1,7 +1,7 @@
-"""What one step of a model leaves for the next: keys and values of a cache, and states of constant size.
+"""What one step of a model passes to the next: keys and values of a cache, and states of constant size.
 
-An output continues an input where nodes that only move, join, overwrite or decay elements lead from one to the other, or an
-operator that takes a cache. Where the graph does not tell (a branch, a loop), names pair them.
+An output continues an input if a path of nodes that only move, join, overwrite or decay elements leads from one to the other,
+or an operator with a cache. If the graph does not show it (a branch, a loop), names pair them.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _CACHED = r"past|cache|present"
 _STATES = r"state|(?<![a-z])(ssm|wkv|hidden|cell)(?![a-z])"
 _TELLING = r"past_key_values?|present_key_values?|past|present|updated|new|next|prev|inputs?|outputs?|in|out|cache|states?"
 _MOST_NODES = 64
-"""That are looked back at from an output, or ahead from an input."""
+"""The most nodes that are searched back from an output, or ahead from an input."""
 
 
 class CachePair(NamedTuple):
     """An input that a step reads, and the output of the same role for the next one; None if no step changes it.
 
-    ``kind`` is KV, CROSS or STATE. ``axes`` are those of its positions, more than one where it consists of blocks, none for a
+    ``kind`` is KV, CROSS or STATE. ``axes`` are those of its positions, more than one if it consists of blocks, none for a
     state. ``window`` is the most positions that a token attends to, and ``room`` the most that it holds, None for all;
     ``readers`` are the nodes that attend to it.
     """
@@ -63,7 +63,7 @@ class CachePair(NamedTuple):
 
     @property
     def held(self) -> Tensor:
-        """What is in memory after the step."""
+        """The tensor that is in memory after the step."""
         return self.past if self.present is None else self.present
 
     @property
@@ -81,7 +81,7 @@ def find_cache_pairs(graph: Graph) -> list[CachePair]:
             if not output.is_shaped or not _may_carry(output) or any(pair.present is output for pair in pairs.values()):
                 continue
             alike = {name: each for name, each in free.items() if (each.dtype, each.rank) == (output.dtype, output.rank)}
-            # One length at most differs.
+            # At most one length differs.
             fitting = {name: each for name, each in alike.items() if sum(map(ne, each.shape, output.shape)) <= 1}
             if not fitting:
                 continue
@@ -100,14 +100,14 @@ def _may_carry(tensor: Tensor) -> bool:
 
 
 class _Path(NamedTuple):
-    """A value on the way back from an output, and what operators lead from it to the output."""
+    """A value on the path back from an output, and the operators between them."""
 
     name: str
     keys: frozenset[str]
 
 
 def _origin(graph: Graph, output: Tensor, uses: DefUse, fitting: dict[str, Tensor]) -> CachePair | None:
-    """The input that the output continues by the graph; of several the one of the same name, else the first."""
+    """The input that the output continues according to the graph; of several, the one with the same name, else the first."""
     found: list[_Path] = []
     pending, seen = [_Path(output.name, frozenset())], {output.name}
     while pending and len(seen) < _MOST_NODES:
@@ -129,13 +129,13 @@ def _origin(graph: Graph, output: Tensor, uses: DefUse, fitting: dict[str, Tenso
 
 
 def _carried(node: Node, name: str) -> Iterable[Tensor]:
-    """The inputs whose elements a node hands on to an output."""
+    """The inputs whose elements a node passes on to an output."""
     place = next(place for place, tensor in enumerate(node.outputs) if tensor is not None and tensor.name == name)
     continued = CACHE_INPUTS.get(node.key) or STATE_INPUTS.get(node.key)
     taken: tuple[Tensor | None, ...]
     if continued is not None:
         taken = (node.input(continued[place]),) if place in continued else ()
-    elif node.key == "If":  # of which the graph knows the branch: it reads what that makes
+    elif node.key == "If":  # whose branch is known: it reads the outputs of the branch
         taken = node.inputs[place : place + 1] if len(node.inputs) == len(node.outputs) and not node.branches else ()
     elif node.key == "Concat" or node.key in AFFINE:
         taken = node.inputs
@@ -178,7 +178,7 @@ def _pair(past: Tensor, present: Tensor, keys: frozenset[str], uses: DefUse) -> 
         return CachePair(past, present, KV, (0, 1))
     if grown:
         return CachePair(past, present, KV, (grown[0],))
-    # What slides over a convolution is a state of constant size.
+    # A window that slides over a convolution is a state of constant size.
     slides = past.rank > 3 and "Concat" in keys and _is_attended_to(past, uses)
     if slides or not keys.isdisjoint(CACHE_INPUTS) or not keys.isdisjoint(_WRITES):
         return CachePair(past, present, KV, (past.rank - 2,))
@@ -188,7 +188,7 @@ def _pair(past: Tensor, present: Tensor, keys: frozenset[str], uses: DefUse) -> 
 
 
 def _with_readers(pair: CachePair, uses: DefUse) -> CachePair:
-    """The pair with what the operators that attend to it say."""
+    """The pair with the attributes of the operators that attend to it."""
     readers = [node for node in uses.readers(pair.past.name) if node.key in CACHE_INPUTS]
     windows = [int(node.attributes.get("local_window_size", -1)) for node in readers]
     window = max(windows) if windows and min(windows) > 0 else None
@@ -197,7 +197,7 @@ def _with_readers(pair: CachePair, uses: DefUse) -> CachePair:
 
 
 def _is_attended_to(tensor: Tensor, uses: DefUse) -> bool:
-    """Whether the tensor is multiplied with what the step computes, moved at most before that, or read as keys or values."""
+    """Whether the tensor is multiplied with a value of the step, possibly after being moved, or read as keys or values."""
     pending, seen = [tensor.name], {tensor.name}
     while pending and len(seen) < _MOST_NODES:
         name = pending.pop()

@@ -1,7 +1,7 @@
-"""What the nodes of a graph do with its constants: whether training decides them.
+"""How the nodes of a graph use its constants, which shows whether training determines them.
 
-A constant is learned if some node reads it as the weight of a contraction, the gain or shift of a normalization, an
-embedding, a bias, or as what is added to or multiplied with features that a contraction makes or reads later.
+A constant is learned if some node reads it as the weight of a contraction, the gain or shift of a normalization, an embedding,
+a bias, or a term or factor of features that a contraction makes or reads later.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ STORED_AS_WEIGHTS = frozenset(
     | {"float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float4e2m1"}
 )
 CODES = ("int16", "uint16", "int32")
-"""Stored weights only where an operator dequantizes them."""
+"""Types that are weights only if an operator dequantizes them."""
 
 
 def loaded_nodes(graph: Graph) -> list[Node]:
-    """All nodes that are loaded with the file: each with those that it holds, whether they run or not."""
+    """All nodes that are loaded with the file, including those of bodies, whether they run or not."""
     found: list[Node] = []
     for node in graph.nodes:
         found.append(node)
@@ -59,9 +59,9 @@ def idle_nodes(node: Node) -> Iterator[Node]:
 
 
 _CARRIERS = VIEWS | CASTS | REARRANGEMENTS | GATHERS | DEQUANTIZERS | {"Neg"}
-"""What comes out of them is what their first input holds (of Concat: any)."""
+"""Their outputs hold elements of their first input (of Concat: of any)."""
 _KEEPERS = VIEWS | CASTS | {"Transpose"}
-"""They may stand between a contraction and its bias."""
+"""They may be between a contraction and its bias."""
 _MATRIX_PRODUCTS = PRODUCTS | {"Einsum"}
 _LEARNERS = frozenset(
     {key for key, roles in ROLES.items() if any(role.name in ("weight", "gain") for role in roles.values())}
@@ -71,17 +71,17 @@ _LEARNERS = frozenset(
 _NORMALIZERS = frozenset(key for key, roles in ROLES.items() if any(role.name == "mean" for role in roles.values()))
 """With running statistics."""
 _NO_WEIGHTS_BEHIND = SHAPE_READERS | {"Sin", "Cos"}
-"""What they read is no weight: dims, and angles."""
+"""Their inputs are not weights: dims and angles."""
 _SCALINGS = AFFINE | {"Div"}
 _STEPS_TO_ACTIVATION = 4
 _MOST_COORDINATES = 4
-"""Of a box: a table with so many numbers for each place is one of anchors."""
+"""The most coordinates of a box: a table with so many numbers per row is a table of anchors."""
 _DEEPEST = 40
-"""Nodes that are looked back at for the contraction whose output a vector belongs to."""
+"""The most nodes that are searched back for the contraction whose output a vector belongs to."""
 
 
 class ConstantUses:
-    """Who reads a constant, at once or through nodes that hand its elements on, and for what."""
+    """The readers of a constant, directly or through nodes that pass its elements on, and how they use it."""
 
     def __init__(self, graph: Graph) -> None:
         self.nodes = loaded_nodes(graph)
@@ -96,8 +96,8 @@ class ConstantUses:
         return DefUse(self.nodes)
 
     def reader_behind_views(self, node: Node, tensor: Tensor, role: InputRole) -> tuple[Node, Tensor, InputRole]:
-        """The node that reads a tensor, as what, and in which role; behind views the one that unpacks several weights from an
-        element.
+        """The node that reads a tensor, the tensor that it reads, and the role; after views, the one that unpacks several
+        weights from an element.
         """
         view = node
         while view.key in VIEWS and (view is not node or node.inputs[0] is tensor):
@@ -117,11 +117,11 @@ class ConstantUses:
             return False
         if tensor.dtype not in STORED_AS_WEIGHTS:
             return tensor.dtype in CODES and self._is_decoded(tensor)
-        # A constant of one element is a factor, an exponent or an epsilon, except where the operator learns it.
+        # A constant of one element is a factor, an exponent or an epsilon, unless it is a learned input of the operator.
         return tensor.size != 1 or role.is_learned
 
     def _is_decoded(self, tensor: Tensor) -> bool:
-        """Whether integers are dequantized, or are the bias of a quantized product, at once or behind views."""
+        """Whether integers are dequantized, or are the bias of a quantized product, directly or after views."""
         pending = [tensor.name]
         for name in pending:
             for node, place in self.uses.reads(name):
@@ -132,13 +132,13 @@ class ConstantUses:
         return False
 
     def is_learned(self, tensor: Tensor) -> bool:
-        """Whether some node reads the constant, or what is computed from constants with it, as a parameter."""
+        """Whether some node reads the constant, or a value computed from it and other constants, as a parameter."""
         if tensor.name not in self.known:
             self.known[tensor.name] = any(self._learns(read, tensor) for read in self._reads(tensor))
         return self.known[tensor.name]
 
     def is_statistic(self, tensor: Tensor) -> bool:
-        """Whether a normalization takes the constant for a running statistic, and no node for anything learned."""
+        """Whether a normalization reads the constant as a running statistic, and no node as something learned."""
         if _NORMALIZERS.isdisjoint(self.operators):
             return False
         if tensor.name not in self.statistics:
@@ -148,7 +148,7 @@ class ConstantUses:
         return self.statistics[tensor.name]
 
     def _reads(self, tensor: Tensor) -> Iterator[_Read]:
-        """The nodes that read the constant as it is, or as other nodes hand it on."""
+        """The nodes that read the constant directly, or as other nodes pass it on."""
         pending, seen = [(tensor, False, False)], {tensor.name}
         while pending:
             now, is_picked, is_cut = pending.pop()
@@ -187,7 +187,7 @@ class ConstantUses:
         return role is DATA and node.op_type != "Identity"
 
     def _is_of_places(self, node: Node, tensor: Tensor, cut: Tensor | None) -> bool:
-        """Whether a weight multiplies coordinates of two or three dims, or a table of positions that was ``cut`` to length."""
+        """Whether a weight multiplies coordinates in two or three dims, or a table of positions ``cut`` to length."""
         if not self._comes_from_table(node.input(1)):
             return False
         if cut is not None and cut.rank > 2 and cut.shape[0] == 1:
@@ -195,7 +195,7 @@ class ConstantUses:
         return tensor.is_shaped and tensor.rank > 1 and tensor.shape[-1] in (2, 3) and self._is_activated(node.out)
 
     def _is_activated(self, tensor: Tensor) -> bool:
-        """Whether a product goes into an activation or a softmax, which no product of two weights does."""
+        """Whether a product goes into an activation or a softmax, unlike a product of two weights."""
         reached = [tensor]
         for _ in range(_STEPS_TO_ACTIVATION):
             readers = [reader for each in reached for reader in self.uses.readers(each.name)]
@@ -205,14 +205,14 @@ class ConstantUses:
         return False
 
     def _is_of_groups(self, node: Node) -> bool:
-        """Whether it normalizes groups of channels, as rows of another shape: its own gain and shift are ones and zeros."""
+        """Whether it normalizes groups of channels as rows of another shape: its gain and shift are then ones and zeros."""
         if node.key != "InstanceNormalization":
             return False
         before, behind = self.uses.definition(node.x.name), self.uses.readers(node.out.name)
         return before is not None and before.key in VIEWS and bool(behind) and all(reader.key in VIEWS for reader in behind)
 
     def _is_learned_operand(self, read: _Read, table: Tensor) -> bool:
-        """Whether it is a bias, a scaling of features or an embedding that is added, and no mask, angle or anchor."""
+        """Whether it is a bias, a scaling of features or an added embedding, and not a mask, an angle or an anchor."""
         node, operand = read.node, read.tensor
         if self._is_rotation(node, operand, table):
             return False
@@ -227,8 +227,8 @@ class ConstantUses:
         return not self._widths_before(node).isdisjoint(sizes)
 
     def _is_preparation(self, node: Node, operand: Tensor) -> bool:
-        """Whether it shifts or scales what no contraction has made: an image before the first layer, distances before they
-        become a bias of attention's scores.
+        """Whether it shifts or scales a value before any contraction: an image before the first layer, or distances before they
+        become a bias of attention scores.
         """
         others = [tensor for tensor in node.inputs if tensor is not None and tensor is not operand]
         if not self._feeding or node.key not in _SCALINGS or any(tensor.name in self._features for tensor in others):
@@ -237,8 +237,8 @@ class ConstantUses:
 
     @cached_property
     def _features(self) -> set[str]:
-        """The values that a contraction, a normalization, a reduction or a look-up has made, at once or before other nodes, or
-        the product of each number with a vector.
+        """The outputs of contractions, normalizations, reductions and look-ups, directly or after other nodes, and products of
+        each number with a vector.
         """
         found: set[str] = set()
         for node in self.readers:
@@ -252,7 +252,7 @@ class ConstantUses:
         return found
 
     def _is_added_to_product(self, node: Node) -> bool:
-        """Whether it has the place of a bias, right behind a contraction."""
+        """Whether it is in the place of a bias, directly after a contraction."""
         for tensor in node.inputs if node.op_type in ("Add", "Sub") else ():
             before = self.uses.definition(tensor.name) if tensor is not None else None
             is_rescaled = False
@@ -266,7 +266,7 @@ class ConstantUses:
         return False
 
     def _is_angle(self, node: Node) -> bool:
-        """Whether sines and cosines alone are made of the node's output: it has frequencies."""
+        """Whether only sines and cosines are computed from the node's output: it has frequencies."""
         out = node.outputs[0] if node.outputs else None
         return out is not None and out.name in self._angles
 
@@ -279,7 +279,7 @@ class ConstantUses:
         return self._read_only_by(SOFTMAXES, SCORE_STEPS)
 
     def _read_only_by(self, readers: frozenset[str], through: frozenset[str]) -> set[str]:
-        """The values that nodes of these operators alone read, at once or behind nodes of those."""
+        """The values that only nodes of these operators read, directly or after such nodes."""
         found, otherwise = set[str](), set[str]()
         for node in reversed(self.readers) if not readers.isdisjoint(self.operators) else ():
             key, names = node.key, [tensor.name for tensor in node.inputs if tensor is not None]
@@ -291,7 +291,7 @@ class ConstantUses:
         return found
 
     def _is_rotation(self, node: Node, operand: Tensor, table: Tensor) -> bool:
-        """x·cos ± y·sin, of tables that differ from position to position."""
+        """Whether it is x·cos ± y·sin, with tables that differ by position."""
         if node.op_type != "Mul" or sum(size > 1 for size in table.shape) < 2:
             return False
         for reader in self.uses.readers(node.out.name):
@@ -310,7 +310,7 @@ class ConstantUses:
         return tensor is not None
 
     def _is_mask(self, node: Node, operand: Tensor) -> bool:
-        """Whether it changes scores in front of a softmax for all heads alike, or for all queries alike."""
+        """Whether it changes scores before a softmax in the same way for all heads, or for all queries."""
         if not (node.key in AFFINE or node.key == "Where") or not node.out.is_shaped or node.out.rank < 2:
             return False
         if node.out.name not in self._scores:
@@ -322,7 +322,7 @@ class ConstantUses:
 
     @cached_property
     def _feeding(self) -> set[str]:
-        """The values that a contraction or a normalization reads, at once or behind other nodes."""
+        """The values that a contraction or a normalization reads, directly or after other nodes."""
         found: set[str] = set()
         for node in reversed(self.readers):
             if node.key in _LEARNERS or not found.isdisjoint([out.name for out in node.outputs if out is not None]):
@@ -337,7 +337,7 @@ class ConstantUses:
         return found
 
     def _widths_before(self, node: Node) -> set[int]:
-        """The features of the contractions whose outputs come in, through nodes that keep them."""
+        """The features of the contractions whose outputs it reads, through nodes that keep them."""
         found: set[int] = set()
         pending, seen = deque(tensor for tensor in node.inputs if tensor is not None), set[str]()
         while pending and len(seen) < _DEEPEST:
@@ -357,7 +357,7 @@ class ConstantUses:
 
 
 class _Read(NamedTuple):
-    """A node that reads a constant at ``place``, where it arrives as ``tensor``; ``is_picked``: as rows that were looked up."""
+    """A node that reads a constant as ``tensor``, its input ``place``; ``is_picked``: as rows that were looked up."""
 
     node: Node
     place: int
@@ -366,7 +366,7 @@ class _Read(NamedTuple):
 
 
 def _is_rescaling(node: Node) -> bool:
-    """Whether integers that a contraction made are multiplied by the scales of its operands."""
+    """Whether the integer result of a contraction is multiplied by the scales of its operands."""
     scale = node.input(1) if node.key == "Mul" else None
     return (
         scale is not None

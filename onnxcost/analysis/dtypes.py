@@ -11,13 +11,13 @@ from onnxcost.operators.traits import VIEWS
 
 _QUANTIZES, _DEQUANTIZES = "QuantizeLinear", "DequantizeLinear"
 _KEPT_BETWEEN = VIEWS | {"Relu", "Clip", "MaxPool", "Transpose"}
-"""What a runtime takes along into the integers between an operator and the QuantizeLinear behind it."""
+"""Operators between an operator and its QuantizeLinear that a runtime also computes with integers."""
 
 
 def compute_dtype(node: Node) -> str:
-    """The narrower of the first input's type and the first output's, bool left out; of two as wide the floating one.
+    """The narrower type of the first input and the first output, without bool; of equally wide ones, the floating one.
 
-    So a comparison of floats counts under float32, and what quantizes or dequantizes under its integer type.
+    So a comparison of floats counts under float32, and a quantization or dequantization under its integer type.
     """
     reads = node.inputs[0].dtype if node.inputs and node.inputs[0] is not None else "bool"
     writes = node.outputs[0].dtype if node.outputs and node.outputs[0] is not None else "bool"
@@ -33,7 +33,7 @@ def _narrower(one: str, other: str) -> str:
 def compute_dtypes(graph: Graph) -> tuple[Sequence[str], Sequence[Caveat]]:
     """The type of each node, and a note on those that a pattern decided.
 
-    A node that reads what DequantizeLinear makes and whose outputs only QuantizeLinear reads (ONNX's QDQ form of a quantized
+    A node that reads outputs of DequantizeLinear and whose outputs only QuantizeLinear reads (ONNX's QDQ form of a quantized
     operator) will run in integers: it counts under the type that was dequantized.
     """
     dtypes = [compute_dtype(node) for node in graph.nodes]
@@ -57,7 +57,7 @@ def compute_dtypes(graph: Graph) -> tuple[Sequence[str], Sequence[Caveat]]:
 
 
 def _dequantized_dtype(node: Node, uses: DefUse) -> str | None:
-    """The integer type of a node's dequantized inputs; None unless all inputs that are no constants are dequantized."""
+    """The integer type of a node's dequantized inputs; None unless all inputs except constants are dequantized."""
     if node.op_type in (_QUANTIZES, _DEQUANTIZES):
         return None
     makers = [uses.definition(tensor.name) for tensor in node.inputs if tensor is not None and _is_data(tensor.dtype)]
@@ -70,7 +70,7 @@ def _is_data(dtype: str) -> bool:
 
 
 def _is_quantized_again(node: Node, uses: DefUse, seen: set[str]) -> bool:
-    """Whether all that becomes of a node's outputs is quantized, at once or behind what runs in integers as well."""
+    """Whether all uses of a node's outputs are quantized, directly or after nodes that also run in integers."""
     made = [tensor.name for tensor in node.outputs if tensor is not None]
     found = [reader for name in made for reader in uses.readers(name)]
     seen.add(node.name)

@@ -18,8 +18,8 @@ from onnxcost.ort_optimizer.memory_plan import MemoryPeak, MemoryPlan, plan_memo
 def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
     """The memory of a graph; ``weights`` are those of ``parameters.weights_by_node``.
 
-    ``weight_bytes`` are those of every constant that some node reads, whatever for, as stored, and of the numbers that nodes of
-    ai.onnx.ml have as attributes.
+    ``weight_bytes`` are those of each constant that some node reads, as stored, and of the numbers that nodes of ai.onnx.ml
+    have as attributes.
     """
     nodes = loaded_nodes(graph)
     read = {tensor.name for node in nodes for tensor in node.inputs if tensor is not None}
@@ -60,11 +60,11 @@ def _plan(graph: Graph) -> MemoryPlan | None:
 
 @dataclass(frozen=True)
 class Memory:
-    """Parameters (elements), weights (bytes as stored) and the peak of the activations as onnxruntime takes it on a CPU (bytes;
+    """Parameters (elements), weights (bytes as stored) and the peak of the activations in onnxruntime on a CPU (bytes;
     None if a shape is open).
 
-    ``running_statistics`` are the means and variances of BatchNormalization, ``buffers`` the elements of other tables that no
-    training decides, with their bytes; neither is among ``parameters``.
+    ``running_statistics`` are the means and variances of BatchNormalization, ``buffers`` the elements of other tables that
+    training does not determine, with their bytes; neither is in ``parameters``.
     """
 
     parameters: int
@@ -77,12 +77,12 @@ class Memory:
 
     @cached_property
     def plan(self) -> MemoryPlan | None:
-        """What there is while each executed node runs. It is made when it is asked for: it takes as long as counting does."""
+        """The activations while each executed node runs, computed on request: it takes as long as counting."""
         return self.planner()
 
     @cached_property
     def peak(self) -> MemoryPeak | None:
-        """Where the activations take most."""
+        """The peak of the activations."""
         return None if self.plan is None else self.plan.peak
 
     @property

@@ -1,6 +1,6 @@
 """Which constants are parameters, which are buffers, and how many.
 
-A constant is a parameter where training decides it. Any other table is a buffer: anchors, masks, angles of a rotary embedding,
+A constant is a parameter if training determines it. Any other table is a buffer: anchors, masks, angles of a rotary embedding,
 windows, initial states, indices.
 """
 
@@ -16,12 +16,12 @@ from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.operators.inputs import InputRole, role_of
 
 _SMALLEST_INTEGER_TABLE = 64
-"""Elements; integers of 32 or 64 bits that are fewer steer shapes."""
+"""Elements; fewer integers of 32 or 64 bits determine shapes."""
 
 
 class Weights(NamedTuple):
-    """Of what a node is the first to read: elements that are parameters, that are running statistics and that are buffers, and
-    the bytes of the buffers.
+    """The constants that a node is the first to read: elements of parameters, running statistics and buffers, and the bytes of
+    the buffers.
     """
 
     parameters: int = 0
@@ -38,8 +38,8 @@ NONE = Weights()
 
 
 def weights_by_node(graph: Graph) -> tuple[Weights, ...]:
-    """For each node the weights that no earlier node has read, so that shared ones count once. A node that stands for branches
-    has those that no node of the graph reads: they are loaded with the file, whichever branch is taken.
+    """For each node, the weights that no earlier node has read, so that shared ones count once. A node with branches also has
+    those that no other node reads: they are loaded with the file, whichever branch is taken.
     """
     uses = ConstantUses(graph)
     unread = {name: tensor for name, tensor in graph.constants.items() if tensor.is_shaped and _may_count(tensor)}
@@ -51,12 +51,12 @@ def weights_by_node(graph: Graph) -> tuple[Weights, ...]:
 
 
 def _may_count(tensor: Tensor) -> bool:
-    """Whether any role makes it a parameter, a running statistic or a buffer: few integers steer shapes."""
+    """Whether any role makes it a parameter, a running statistic or a buffer: a few integers only determine shapes."""
     return tensor.dtype in STORED_AS_WEIGHTS or tensor.dtype in (*CODES, "bool") or tensor.size >= _SMALLEST_INTEGER_TABLE
 
 
 def _first_read(node: Node, unread: dict[str, Tensor], uses: ConstantUses) -> Weights:
-    """What a node reads of the ``unread`` constants, which loses what it counts."""
+    """The weights among the ``unread`` constants that a node reads, which are removed from it."""
     parameters, running_statistics, buffers, buffer_bytes = count_attributes(node), 0, 0, 0
     for index, tensor in enumerate(node.inputs):
         if tensor is None or tensor.name not in unread:
@@ -78,10 +78,10 @@ def _first_read(node: Node, unread: dict[str, Tensor], uses: ConstantUses) -> We
 
 
 def _weights_in(node: Node, tensor: Tensor, role: InputRole) -> int:
-    """How many weights a tensor holds: its elements, or more where an operator packs several into one."""
+    """The number of weights in a tensor: its elements, or more if an operator packs several into one."""
     try:
         return role.packed(node, tensor) if role.packed else tensor.size
-    # A node that does not fit its operator is left with what is stored.
+    # A node that does not fit its operator has the stored number.
     except MISFITS:
         return tensor.size
 
@@ -101,8 +101,8 @@ _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "TreeEnsembleClassifier": ("class_weights",),
     "TreeEnsemble": ("nodes_featureids", "leaf_targetids"),
 }
-"""Of the operators of ai.onnx.ml that hold their model as attributes, those that are as long as there are learned numbers.
-Trees have a threshold for each node that branches besides.
+"""The attributes of ai.onnx.ml's operators that are as long as the number of learned numbers. Trees also have a threshold for
+each branching node.
 """
 
 

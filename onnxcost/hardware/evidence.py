@@ -211,7 +211,7 @@ class Asked(NamedTuple):
 
 
 def ask(report: CostReport) -> Asked:
-    """The model of a report; without counts if recurrent layers do much of its work, for which there are no published figures."""
+    """The model of a report; without counts if it has many recurrent layers, for which there are no published figures."""
     recurrent = sum(cost.work.macs for cost in report.counted if cost.node.op_type in RECURRENT)
     counts = count(report)
     if recurrent > LEAST_RECURRENT * counts.macs:

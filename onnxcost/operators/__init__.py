@@ -1,1 +1,1 @@
-"""What operators ask of the elements of their inputs, so that a model can be fed with values that fit."""
+"""Properties of operators by their specification: roles of inputs, traffic, traits."""

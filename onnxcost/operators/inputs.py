@@ -21,7 +21,7 @@ _LEARNED = frozenset({"weight", "bias", "quantized bias", "gain", "shift", "slop
 _STEERS = frozenset({"scale", "zero point", "positions", "setting", "index", "shape", "number"})
 
 OUTPUT = -1
-"""The place of the output, where inputs are scales and zero points of it."""
+"""The place of the output, for inputs that are its scale or zero point."""
 
 
 class InputRole(NamedTuple):
@@ -42,14 +42,14 @@ class InputRole(NamedTuple):
     numbers: NumbersRule | None = None
 
     def count_indices(self, node: Node) -> int | None:
-        """How many indices are valid; None if it holds none, or where that is not known."""
+        """The number of valid indices; None if it holds no indices, or if it is unknown."""
         try:
             return self.limit(node) if self.limit is not None else None
         except MISFITS:
             return None
 
     def find_numbers(self, node: Node) -> Numbers | None:
-        """The elements that make the operator do its work in full, if they are known."""
+        """The elements with which the operator does all of its work, if they are known."""
         try:
             return self.numbers(node) if self.numbers is not None else None
         except MISFITS:
@@ -57,12 +57,12 @@ class InputRole(NamedTuple):
 
     @property
     def is_learned(self) -> bool:
-        """Whether training decides its elements, or those that they stand for."""
+        """Whether training determines its elements, or the values that they encode."""
         return self.name in _LEARNED
 
     @property
     def steers(self) -> bool:
-        """Whether it says how the operator works (sizes, scales, zero points, bounds, indices): it holds no weights."""
+        """Whether it controls the operator (sizes, scales, zero points, bounds, indices): it holds no weights."""
         return self.name in _STEERS
 
 
@@ -109,18 +109,18 @@ _number = partial(_shape, name="number")
 
 
 BIAS, QUANTIZED_BIAS, CODES = InputRole("bias"), InputRole("quantized bias"), InputRole("codes")
-"""What is added to a product; the same in integers of 32 bits; integers, which may be those."""
+"""The bias of a product; the same in 32-bit integers; quantized values, which may be either."""
 GAIN, SHIFT, SLOPE = InputRole("gain"), InputRole("shift"), InputRole("slope")
 """Of a normalization; of an activation."""
 MEAN, VARIANCE = InputRole("mean"), InputRole("variance")
 """Running statistics."""
 TABLE, FACTOR, POSITIVE, DIVISOR = InputRole("table"), InputRole("factor"), InputRole("positive"), InputRole("divisor")
-"""What is looked up; multiplied with; what a root, a logarithm or a power is taken of or to; divided by, and not 0."""
+"""A table of a look-up; a factor; the argument of a root, logarithm or power; a divisor that is not 0."""
 COMPARED, POSITIONS, SETTING = InputRole("compared"), InputRole("positions"), InputRole("setting")
-"""What is compared; tables of sines and cosines; sizes, bounds and the like."""
+"""Compared values; tables of sines and cosines; sizes, bounds and similar settings."""
 
 BUFFER = InputRole("buffer")
-"""A window, a grid, a mask, an initial state or what is written to: data that training does not decide, where it is stored."""
+"""A window, a grid, a mask, an initial state or a written buffer: if it is stored, training does not determine it."""
 
 _NORMALIZED, _KERNEL, _CONVOLUTION = {1: GAIN, 2: SHIFT}, {1: _weight(rules.kernel)}, {1: _weight(rules.kernel), 2: BIAS}
 _MATRIX = {0: _weight(rules.dim_at(-1)), 1: _weight(rules.operand("transB", -2))}
@@ -352,7 +352,7 @@ _NHWC = (
     "GridSample",
     "MaxUnpool",
 )
-"""Of the operators that onnxruntime has for channels last those whose inputs have roles."""
+"""onnxruntime's operators for channels last whose inputs have roles."""
 
 _QUANTIZERS: Mapping[str, Mapping[int, InputRole]] = {
     **{name: {**_DECODED, 3: SETTING} for name in ("Quant", "IntQuant")},

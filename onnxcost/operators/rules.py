@@ -1,5 +1,5 @@
-"""What the rows of ``inputs`` say about an input: how many indices are valid, which numbers make an operator do its work in
-full, how many products with a weight are summed up, and how many weights are packed into an input.
+"""The rules in the rows of ``inputs``: how many indices are valid, with which numbers an operator does all of its work, how
+many products with a weight are summed, and how many weights are packed into an input.
 
 Rules raise UnknownShape if that is not known.
 
@@ -32,7 +32,7 @@ def rows(table: int, axis: int = 0, attribute: str = "axis") -> Limit:
 
 
 def index_tuples(node: Node) -> int:
-    """Tuples of indices, one for each axis behind the batch: an index that fits the shortest axis fits all."""
+    """Tuples of indices, one for each axis after the batch: an index that fits the shortest axis fits all."""
     first = int(node.attributes.get("batch_dims", 0))
     width = dim(node.required(1), -1)
     return min(dim(node.x, axis) for axis in range(first, first + width))
@@ -119,7 +119,7 @@ def kept_sides(node: Node) -> Numbers:
 
 
 def scales(node: Node) -> Numbers:
-    """The ratios of the output's sides to the input's."""
+    """The ratios of the sides of the output to those of the input."""
     if not node.out.is_shaped:
         return (1.0,)
     return tuple(node.out.shape[axis] / max(1, node.x.shape[axis]) for axis in _axes(node))
@@ -144,7 +144,7 @@ def length_along(attribute: str, default: int) -> NumbersRule:
 
 
 def sequence_length(node: Node) -> Numbers:
-    """The steps of a recurrent network: the first axis, or the second where the batch comes first."""
+    """The steps of a recurrent network: the first axis, or the second if the batch comes first."""
     return (dim(node.x, int(node.attributes.get("layout", 0))),)
 
 
@@ -164,7 +164,7 @@ def output_length(node: Node) -> Numbers:
 
 
 def mask(place: int) -> NumbersRule:
-    """Ones; the lengths where the input has one dim."""
+    """Ones; the lengths if the input has one dim."""
     return lambda node: (dim(node.x, 1),) if node.required(place).rank == 1 else (1,)
 
 

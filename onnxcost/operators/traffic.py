@@ -39,7 +39,7 @@ def traffic(node: Node) -> Traffic:
 
 
 def read_bytes_of(node: Node, names: Container[str]) -> int:
-    """Of the bytes that one execution of the node reads, those of its inputs of these names; raises UnknownShape."""
+    """The bytes that one execution of the node reads of its inputs with these names; raises UnknownShape."""
     if node.key not in _EXCEPTIONS:
         return _nbytes([tensor for tensor in node.inputs if tensor is not None and tensor.name in names])
     others = [replace(each, dtype="string") if each is not None and each.name in names else each for each in node.inputs]
@@ -51,7 +51,7 @@ def _nbytes(tensors: Iterable[Tensor | None]) -> int:
 
 
 def _pick_packed_rows(node: Node) -> Traffic:
-    """Of the table (input 0), its scales (2) and its zero points (3) the share that is gathered."""
+    """The gathered share of the table (input 0), its scales (2) and its zero points (3)."""
     rows = node.x.shape[int(node.attributes.get("gather_axis", 0))]
     indices = node.required(1)
     tables = _nbytes((node.x, *node.inputs[2:]))
@@ -65,7 +65,7 @@ def _pick_embeddings(node: Node) -> Traffic:
 
 
 def _pick_rotary_rows(node: Node) -> Traffic:
-    """Of tables of sines and cosines one row per position, and the other inputs whole."""
+    """One row per position of the tables of sines and cosines, and the other inputs whole."""
     if node.x.rank < 3:
         positions = node.x.shape[0]
     else:
@@ -97,7 +97,7 @@ def _attend_to_cache(node: Node) -> Traffic:
 
 
 def _pick_experts(node: Node) -> Traffic:
-    """Of the tensors with an entry per expert the share of the experts that the tokens can be routed to."""
+    """For tensors with an entry per expert, the share of the experts that the tokens can be routed to."""
     hidden, experts = node.x.shape[-1], node.required(1).shape[-1]
     tokens = node.x.size // hidden if hidden else 0
     taken = min(experts, tokens * int(node.attributes.get("k", 1)))
@@ -111,7 +111,7 @@ def _pick_experts(node: Node) -> Traffic:
 
 _EXCEPTIONS: Mapping[str, Callable[[Node], Traffic]] = {
     **dict.fromkeys(VIEWS | CONTAINERS | SHAPE_READERS | {"Constant", "ai.onnx.ml.ZipMap"}, lambda node: NO_TRAFFIC),
-    # Of its first input a node reads as much as it writes; its other inputs, which say what to pick, it reads whole.
+    # A node reads as many bytes of its first input as it writes; its other inputs, which select them, it reads whole.
     **dict.fromkeys(
         GATHERS | {"Slice", "Split", "CenterCropPad"},
         lambda node: Traffic(_nbytes((*node.outputs, *node.inputs[1:])), _nbytes(node.outputs)),

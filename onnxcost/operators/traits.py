@@ -1,4 +1,4 @@
-"""What operators are by their specification: sets of ``Node.key``, from which other modules make theirs."""
+"""Traits of operators by their specification: sets of ``Node.key``, from which other modules build theirs."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ DEQUANTIZERS = _set("DequantizeLinear com.microsoft.DequantizeLinear")
 REARRANGEMENTS = _contrib("Pad Trilu") | _set(
     "Transpose Slice Split Expand Tile Pad Concat DepthToSpace SpaceToDepth Trilu ReverseSequence CenterCropPad"
 )
-"""Outputs hold elements of the first input (Concat: of all), whatever these are; what is added is constant."""
+"""Outputs hold elements of the first input (Concat: of all), whatever their values; added elements are constant."""
 GATHERS = _set("Gather GatherElements GatherND") | _contrib("GatherND TorchEmbedding")
-"""The output holds those elements of the first input that the second picks."""
+"""The output holds the elements of the first input that the second one selects."""
 SCATTERS = _set("Scatter ScatterElements ScatterND")
-"""The output is the first input with the third written into it at the places that the second gives."""
+"""The output is the first input with the third one written into it at the indices in the second."""
 
 JOINS = _set("Concat Where Max Min Sum Mean")
-"""The output is made of several inputs in equal parts."""
+"""The output combines several inputs symmetrically."""
 SELECTIONS = _set("NonMaxSuppression TopK ArgMax ArgMin RoiAlign com.microsoft.CropAndResize")
 """The elements that they read decide what later nodes work on."""
 
@@ -58,7 +58,7 @@ PRODUCTS = FLOAT_PRODUCTS | _set("MatMulInteger QLinearMatMul") | _contrib("QGem
 """Products of two matrices, with a bias or without."""
 RECURRENT = _set("RNN GRU LSTM")
 POOLS = _set("MaxPool AveragePool LpPool")
-"""Each output is made of the elements in a window of ``kernel_shape``."""
+"""Each output is computed from the elements in a window of ``kernel_shape``."""
 REDUCTIONS = frozenset(
     f"Reduce{name}" for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 )
@@ -71,7 +71,7 @@ AFFINE = _set("Add Sub Mul")
 EVEN = _set("Abs Pow ReduceL1 ReduceL2 ReduceSumSquare")
 """Signs do not matter (of Pow: with an even exponent)."""
 RECTIFIERS = _set("Relu LeakyRelu PRelu ThresholdedRelu Elu Selu Celu Softplus")
-"""Activations that keep what is above 0, and little of what is below."""
+"""Activations that keep positive values, and little of negative ones."""
 ACTIVATIONS = (
     (activation.POINTWISE.keys() | {"Gelu"})
     | _contrib("Gelu BiasGelu FastGelu QuickGelu ScaledSiLU SwiGLU BiasSplitGelu")
@@ -82,7 +82,7 @@ POINTWISE = (
     | _contrib("BiasAdd GatedAdd BiasDropout BitmaskBiasDropout")
     | _contrib("QLinearAdd QLinearMul QLinearSigmoid QLinearLeakyRelu QLinearWhere")
 )
-"""Each element of the output depends on the elements of the inputs at its own place and on learned ones, on no others."""
+"""Each element of the output depends only on the elements of the inputs at its own position and on learned ones."""
 
 SCORE_STEPS = VIEWS | CASTS | _set("Add Where Mul Div Clip Max Min")
 """The operators between attention's scores and their softmax."""
@@ -114,7 +114,7 @@ CACHE_INPUTS: Mapping[str, Mapping[int, int]] = {
     "com.microsoft.DecoderMaskedSelfAttention": {1: 4},
     "com.microsoft.QAttention": {1: 8},
 }
-"""Of operators that take cached keys and values: the input that each output with the new ones in it continues."""
+"""For operators with cached keys and values: the input that each output with the new ones continues."""
 STATE_INPUTS: Mapping[str, Mapping[int, int]] = {
     **{name: {1: 5, 2: 6} for name in RECURRENT},
     "LinearAttention": {1: 3},
@@ -125,4 +125,4 @@ STATE_INPUTS: Mapping[str, Mapping[int, int]] = {
     "com.microsoft.GatedDeltaNet": {1: 6},
     "com.microsoft.Mamba2Verify": {1: 1, 2: 2},
 }
-"""Of operators that take a state of constant size: the input that each output with the next state continues."""
+"""For operators with a state of constant size: the input that each output with the next state continues."""

@@ -1,1 +1,1 @@
-"""The kernels that onnxruntime runs of a graph, and what their times depend on."""
+"""The kernels that onnxruntime runs for a graph, and the quantities that their times depend on."""

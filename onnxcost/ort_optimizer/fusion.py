@@ -14,7 +14,7 @@ from onnxcost.operators.traits import IDENTITIES, RANDOM, SHAPE_READERS
 
 
 class Reuse(NamedTuple):
-    """Bytes that are read or written, and how many other bytes have been since their last use."""
+    """Bytes that are read or written, and the number of other bytes since their last use."""
 
     nbytes: int
     distance: float
@@ -24,10 +24,10 @@ class Reuse(NamedTuple):
 class FusedNode:
     """A node that runs, and the ``absorbed`` ones that run as a part of it.
 
-    ``residuals`` are what the absorbed nodes read besides its result. ``is_blocked`` says that it works on a layout other than
-    the plain one; ``reordered`` are the tensors that are converted to that layout or from it before it runs, and
-    ``channels_last`` says that their other layout has the channels last. ``reuses`` are its reads and writes of values.
-    ``kind`` is the operator that it runs as, if that is not the node's own.
+    ``residuals`` are the other inputs of the absorbed nodes. ``is_blocked`` says that it works on another layout than the plain
+    one; ``reordered`` are the tensors that are converted to that layout or from it before it runs, and ``channels_last`` says
+    that their other layout has the channels last. ``reuses`` are its reads and writes of values. ``kind`` is the operator that
+    it runs as, if that is not the node's own.
     """
 
     node: Node
@@ -46,7 +46,7 @@ class FusedNode:
         return list({tensor.name: tensor for tensor in (*inputs, *self.residuals)}.values())
 
     def as_node(self) -> Node:
-        """One node that reads all that its parts do; a convolution with a residual is a FusedConv, which has it as input 3."""
+        """One node with all inputs of its parts; a convolution with a residual is a FusedConv, with the residual as input 3."""
         node = self.node
         if not (self.absorbed or self.residuals or self.kind):
             return node
@@ -65,7 +65,7 @@ def constants_of(node: Node) -> list[Tensor]:
 
 
 def axes_of(node: Node) -> list[int]:
-    """The axes that a reduction names, none of them negative; an empty list where it reduces all."""
+    """The axes of a reduction, without negative ones; an empty list if it reduces all."""
     given = node.input(1)
     axes = node.attributes.get("axes") or (given.value if given is not None else None) or ()
     return [int(axis) % node.x.rank for axis in axes]
@@ -75,7 +75,7 @@ _SIMPLIFIED = "SimplifiedLayerNormalization"
 
 
 class FusionPattern(NamedTuple):
-    """Operators, each reading the one before, that the pass ``name`` replaces by one kernel of operator ``kind``."""
+    """A chain of operators that the pass ``name`` replaces by one kernel of operator ``kind``."""
 
     name: str
     operators: tuple[str, ...]
@@ -96,7 +96,7 @@ PATTERNS: tuple[FusionPattern, ...] = (
 
 
 def fuse_patterns(graph: Graph) -> list[FusedNode]:
-    """The nodes, with one kernel in place of each chain in PATTERNS."""
+    """The nodes, with one kernel instead of each chain in PATTERNS."""
     nodes, uses = graph.nodes, DefUse(graph.nodes, graph.outputs)
     taken: set[int] = set()
     made: dict[int, FusedNode] = {}
@@ -166,13 +166,13 @@ GEMM_ACTIVATIONS = (ACTIVATIONS - {"Clip", "HardSwish"}) | {"Elu", "Selu", "Soft
 
 @dataclass(frozen=True, slots=True)
 class FusionRule:
-    """A node of ``heads`` absorbs the follower that alone reads its result, as in onnxruntime's pass ``name``.
+    """A node of ``heads`` absorbs the only reader of its result, the follower, as in onnxruntime's pass ``name``.
 
     ``others`` says what else the follower may read: "constants", constants with one element for "a channel" (or for Mul a
-    scalar), a tensor of the "same" shape, or "any". After a ``last`` rule the node absorbs no more. A ``fixed`` rule holds
-    only where the model has no open dims, a ``shaped`` one where a runtime has a number or a symbol for each dim that the head
-    reads. With ``leads`` the follower runs and absorbs the head. ``kind`` is the operator that the two become. ``when`` is a
-    further condition on head and follower.
+    scalar), a tensor of the "same" shape, or "any". After a ``last`` rule the node absorbs no more. A ``fixed`` rule holds only
+    if the model has no open dims, a ``shaped`` one if a runtime has a number or a symbol for each dim that the head reads. With
+    ``leads`` the follower runs and absorbs the head. ``kind`` is the operator that the two become. ``when`` is a further
+    condition on head and follower.
     """
 
     name: str
@@ -192,13 +192,13 @@ def _has_rank(tensor: Tensor, rank: int) -> bool:
 
 
 def _has_weights(node: Node) -> bool:
-    """Whether it multiplies with a constant matrix, as a linear layer does."""
+    """Whether it multiplies with a constant matrix, like a linear layer."""
     weights = node.required(1)
     return weights.is_constant and weights.is_shaped and weights.rank == 2
 
 
 def _transposes_matrices(head: Node, follower: Node) -> bool:
-    """Whether it swaps the last two dims, or also moves the first one behind the other batch dims; a linear layer does not
+    """Whether it swaps the last two dims, or also moves the first one after the other batch dims; a linear layer does not
     absorb that.
     """
     order = list(head.attributes.get("perm") or ())
@@ -212,7 +212,7 @@ def _transposes_matrices(head: Node, follower: Node) -> bool:
 
 
 def _pads_with_zeros(head: Node, follower: Node) -> bool:
-    """Whether it pads as a convolution does."""
+    """Whether it pads like a convolution."""
     filling = head.input(2)
     is_zero = filling is None or filling.value == (0,) or filling.value == ()
     return is_zero and head.attributes.get("mode", "constant") == "constant" and not head.attributes.get("value")
@@ -274,7 +274,7 @@ LATER_RULES: tuple[FusionRule, ...] = (
     FusionRule("MatmulTransposeFusion", {"Transpose"}, {"MatMul"}, "any", leads=True, when=_transposes_matrices),
     FusionRule("BiasSkipLayerNormFusion", {"Add"}, {"SkipLayerNormalization"}, "any", leads=True, when=_adds_bias),
 )
-"""Tried on the results of the others: a product absorbs its scale first, and SkipLayerNormFusion the bias later, too."""
+"""Tried on the results of the others: a product absorbs its scale first, and SkipLayerNormFusion the bias later."""
 
 
 def fuse_steps(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
@@ -313,7 +313,7 @@ def _apply_rules(graph: Graph, steps: list[FusedNode], all_rules: tuple[FusionRu
 
 
 def _reads_known_shapes(graph: Graph, node: Node) -> bool:
-    """Whether a runtime knows all dims that it reads before a run, by numbers or by symbols."""
+    """Whether a runtime knows all dims that it reads before a run, as numbers or symbols."""
     symbolic = graph.symbolic_dims or {}
     dims = (symbolic.get(tensor.name, tensor.dims) for tensor in node.inputs if tensor is not None)
     return all(each is not None and None not in each for each in dims)
@@ -347,7 +347,7 @@ def _merge_steps(head: FusedNode, follower: FusedNode, rule: FusionRule) -> Fuse
 
 
 def fold_constants(graph: Graph) -> Graph:
-    """The graph without the nodes that depend on constants alone, or on shapes that the model fixes: ConstantFolding.
+    """The graph without the nodes that depend only on constants or on shapes that the model fixes: ConstantFolding.
 
     Nodes that only pass their input on are removed, too: EliminateIdentity, EliminateDropout and CastElimination.
     """

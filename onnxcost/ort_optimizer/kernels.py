@@ -81,12 +81,12 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("resize-cubic", "resize-antialias"), Family(("outputs", "inputs read"), by.interpolated)),
     **dict.fromkeys(("view", "call"), Family((), lambda node: ())),
 }
-"""The quantities of each family, besides the number of calls."""
+"""The quantities of each family, in addition to the number of calls."""
 
 CONTRACTIONS = frozenset(name for name in FAMILIES if name.startswith(("conv", "gemm", "matmul", "recurrent")))
 """The families whose kernels read all of their weights."""
 ELEMENTWISE = frozenset(name for name, family in FAMILIES.items() if family in (_ELEMENTS, _SPANS))
-"""The families whose kernels may write over what they read."""
+"""The families whose kernels may overwrite their inputs."""
 
 
 class KernelRun(NamedTuple):
@@ -138,7 +138,7 @@ def kernel_runs(step: FusedNode, block: int = BLOCK) -> Iterator[KernelRun]:
 
 
 def _reordering(tensor: Tensor, channels_last: bool, repeat: int) -> KernelRun:
-    """Floats are reordered by a kernel of their own, integers by a Transpose."""
+    """Floats are reordered by a special kernel, integers by a Transpose."""
     size = float(tensor.size)
     if tensor.dtype == "float32":
         return KernelRun("reorder-last" if channels_last else "reorder", (size,), repeat)
@@ -214,7 +214,7 @@ def family_of(step: FusedNode, block: int = BLOCK) -> str:
     if family == "transpose":
         return _transpose_family(node)
     if family == "reduce":
-        # In a layout other than the plain one only if that has the channels last.
+        # In another layout than the plain one only if that has the channels last.
         return "reduce-before" if step.is_blocked else _reduce_family(node)
     if family == "reorder" and node.attributes.get("channels_last"):
         return "reorder-last"
@@ -234,7 +234,7 @@ def family_of(step: FusedNode, block: int = BLOCK) -> str:
 
 
 def _quick_gelu_family(step: FusedNode) -> str:
-    """x · sigmoid(αx) is faster where α is 1: of the nodes that it is fused from, one multiplies then, not two."""
+    """x · sigmoid(αx) is faster if α is 1: then one of the fused nodes multiplies, not two."""
     if step.node.op_type == "QuickGelu":
         return "quick-gelu" if step.node.attributes.get("alpha") == 1.0 else "quick-gelu-scaled"
     products = [node for node in (step.node, *step.absorbed) if node.op_type == "Mul"]
@@ -242,7 +242,7 @@ def _quick_gelu_family(step: FusedNode) -> str:
 
 
 def _integer_product_family(node: Node, family: str) -> str:
-    """A product of integers by what it is multiplied with: values, or weights, for which those with a sign are faster."""
+    """A product of integers, by its second operand: values or weights, of which signed ones are faster."""
     weight = node.required(weight_of(node))
     if not weight.is_constant:
         return "matmul-int8" if family == "gemm-int8" else family
@@ -250,10 +250,10 @@ def _integer_product_family(node: Node, family: str) -> str:
 
 
 def _low_bit_family(node: Node) -> str:
-    """As matmul_nbits.cc and qnbitgemm.cpp have it: at accuracy level 4 integers are multiplied, else floats, for which weights
-    of 4 bits are expanded block by block; if there is no kernel for that, all of them are, in each run.
+    """According to matmul_nbits.cc and qnbitgemm.cpp: at accuracy level 4, integers are multiplied, else floats, for which
+    weights of 4 bits are expanded block by block; if there is no kernel for that, all of them are, in each run.
 
-    Products that onnxruntime itself makes of a DequantizeLinear are at level 4.
+    Products that onnxruntime itself creates from a DequantizeLinear have level 4.
     """
     weight, zero = node.required(1), node.input(3)
     if node.op_type == "MatMulNBits":
@@ -268,7 +268,7 @@ def _low_bit_family(node: Node) -> str:
 
 
 _SCALED_BLOCKS = (16, 32, 64, 128, 256)
-"""How many weights may share a scale so that there is a kernel for them."""
+"""The numbers of weights with a common scale for which there is a kernel."""
 
 
 def _transpose_family(node: Node) -> str:

@@ -1,4 +1,4 @@
-"""The layouts that onnxruntime's kernels prefer (NCHWc for floats, channels last for integers), and the reorders they need."""
+"""The layouts that onnxruntime's kernels prefer (NCHWc for floats, channels last for integers), and the required reorders."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from onnxcost.ort_optimizer.fusion import FusedNode
 class Layout(NamedTuple):
     """A layout, and the steps that use it.
 
-    ``works`` says whether a step works on the layout, given the names of the tensors that are in it already. ``reads_plain``
-    says whether such a step nevertheless reads its first input in the plain layout. Without ``sums_elsewhere`` a convolution
-    absorbs a sum in this layout alone.
+    ``works`` says whether a step works on the layout, given the names of the tensors that are already in it. ``reads_plain``
+    says whether such a step nevertheless reads its first input in the plain layout. Without ``sums_elsewhere``, a convolution
+    absorbs a sum only in this layout.
     """
 
     works: Callable[[FusedNode, Set[str], DefUse], bool]
@@ -26,7 +26,7 @@ class Layout(NamedTuple):
 
 
 def insert_reorders(graph: Graph, steps: Sequence[FusedNode], layout: Layout) -> list[FusedNode]:
-    """The steps, each with the tensors that are converted to the layout or from it for it; each tensor once each way."""
+    """The steps, each with the tensors that are converted to or from the layout for it; each tensor once in each direction."""
     uses = DefUse((step.node for step in steps), graph.outputs)
     inside: set[str] = set()
     copied: set[str] = set()
@@ -66,7 +66,7 @@ def _is_permutation(node: Node, order: list[int]) -> bool:
 
 
 def _cancels_transposes(laid: list[FusedNode], moved: Sequence[Tensor], uses: DefUse) -> bool:
-    """Whether all of ``moved`` are outputs of Transposes from channels-last, read here alone: these cancel the reorders."""
+    """Whether all of ``moved`` are outputs of Transposes from channels last, read only here: these cancel the reorders."""
     names = {tensor.name for tensor in moved if uses.only_reader(tensor.name) is not None}
     if not moved or len(names) < len(moved):
         return False
@@ -79,7 +79,7 @@ def _cancels_transposes(laid: list[FusedNode], moved: Sequence[Tensor], uses: De
 
 
 def split_sums(step: FusedNode, inside: Set[str]) -> list[FusedNode]:
-    """The step; a convolution and the sum that it absorbed apart, where the residual is not in the layout."""
+    """The step; a convolution and its absorbed sum are separated if the residual is not in the layout."""
     if not step.residuals or step.node.key != "Conv":
         return [step]
     place = next((index for index, node in enumerate(step.absorbed) if node.key in ("Add", "Sum")), None)
@@ -128,7 +128,7 @@ def _works_on_blocks(block: int, step: FusedNode, inside: Set[str], uses: DefUse
             return node.x.shape[1] % block == 0
         data = [t for t in node.inputs if t is not None and not t.is_constant]
         if kind in _GLOBAL_POOLS:
-            # It is reordered for a pool alone only where it is the model's input.
+            # It is reordered only for a pool if it is the model's input.
             return node.x.shape[1] % block == 0 and (node.x.name in inside or uses.definition(node.x.name) is None)
         if not all(t.name in inside for t in data):
             return False
@@ -154,7 +154,7 @@ def _conv_in_blocks(node: Node, block: int) -> bool:
 
 
 def _scales_channels(node: Node) -> bool:
-    """Whether it multiplies each channel by a constant of its own."""
+    """Whether it multiplies each channel by its own constant."""
     known = [t for t in node.inputs if t is not None and t.is_constant]
     if len(known) != 1 or known[0].rank < 3 or node.out.dims != node.x.dims:
         return False

@@ -26,13 +26,13 @@ IN_PLACE: Mapping[str, int] = {
     **dict.fromkeys(("com.microsoft.FusedConv", "com.microsoft.nchwc.Conv"), 3),
 }
 """The operators that onnxruntime can run in place on the CPU, and which input they write their first output over: fused
-convolutions the residual. Arithmetic is not among them: Add, Mul, Sqrt, Gelu and their like fill a buffer of their own.
+convolutions the residual. Arithmetic is not among them: Add, Mul, Sqrt, Gelu and similar operators fill a new buffer.
 """
 
 
 class MemoryPeak(NamedTuple):
-    """The most bytes of activations at one time: while ``node`` runs, None for a model without nodes. ``tensors`` are what is
-    there, by name, the largest first, and ``workspace`` what the node's kernel allocates beside them.
+    """The most bytes of activations at one time: while ``node`` runs, None for a model without nodes. ``tensors`` are those in
+    memory by name, the largest first, and ``workspace`` what the node's kernel allocates in addition.
     """
 
     nbytes: int
@@ -42,8 +42,8 @@ class MemoryPeak(NamedTuple):
 
 
 class MemoryPlan(NamedTuple):
-    """The activations of a run: ``inputs`` are the model's, which are there throughout, ``nodes`` those that run, ``buffers``
-    what they fill, and ``workspaces`` what each one's kernel allocates beside that, bytes.
+    """The activations of a run: ``inputs`` are the model's, which stay in memory throughout, ``nodes`` those that run,
+    ``buffers`` their outputs, and ``workspaces`` the bytes that each kernel allocates in addition.
     """
 
     inputs: Mapping[str, int]
@@ -53,7 +53,7 @@ class MemoryPlan(NamedTuple):
 
     @property
     def curve(self) -> list[int]:
-        """The bytes of all that is there while each node runs."""
+        """The bytes in memory while each node runs."""
         changes = [sum(self.inputs.values()), *[0] * len(self.nodes)]
         for buffer in self.buffers:
             changes[buffer.first] += buffer.size
@@ -63,7 +63,7 @@ class MemoryPlan(NamedTuple):
 
     @property
     def peak(self) -> MemoryPeak:
-        """The first of the highest places of the curve."""
+        """The first maximum of the curve."""
         curve = self.curve
         if not curve:
             return MemoryPeak(sum(self.inputs.values()), None, self.inputs, 0)
@@ -75,7 +75,7 @@ class MemoryPlan(NamedTuple):
 
 
 def plan_memory(graph: Graph, block: int = BLOCK) -> MemoryPlan:
-    """The memory that activations take on a CPU, as onnxruntime plans it: the inputs that are read, what the kernels fill, and
+    """The memory of activations on a CPU as onnxruntime plans it: the inputs that are read, the buffers that kernels fill, and
     their workspaces. ``block`` are the channels in a block of convolutions, 0 without that layout: by default those of AVX-512,
     so that the figure is the same on every machine. Raises UnknownShape.
     """
@@ -92,7 +92,7 @@ def plan_memory(graph: Graph, block: int = BLOCK) -> MemoryPlan:
 
 
 def _inside(graph: Graph, node: Node, block: int) -> int:
-    """The most that a branch of an If takes beside the outputs, where the graph does not say which one runs."""
+    """The most that a branch of an If takes in addition to the outputs, if the graph does not show which one runs."""
     inner = (
         plan_memory(replace(graph, inputs=(), outputs=(), nodes=branch), block).peak.nbytes for branch in node.branches.values()
     )
@@ -115,9 +115,9 @@ def least_activation_bytes(graph: Graph, in_place: Mapping[str, int] = IN_PLACE)
     """The least that activations need in any runtime, node after node: the largest sum of buffers that are alive at one time.
 
     A buffer lives until the last node has read it, or to the end if none does. A view shares its input's buffer, and a node
-    of ``in_place`` writes over an input of as many bytes that is not read again. The model's inputs and outputs have buffers of
-    their own: the inputs' live throughout, the outputs' to the end. Values inside a fused node have none, nor have constants,
-    except for weights that DequantizeLinear expands in every run. Raises UnknownShape.
+    of ``in_place`` writes over an input of as many bytes that is not read again. The model's inputs and outputs have separate
+    buffers: those of inputs live throughout, those of outputs to the end. Values inside a fused node have none, nor have
+    constants, except for weights that DequantizeLinear expands in every run. Raises UnknownShape.
     """
     return input_bytes(graph) + largest_live_sum(buffers_of(graph, in_place))
 
@@ -136,7 +136,7 @@ def footprint_of(graph: Graph, steps: Iterable[FusedNode]) -> float:
 class Buffer:
     """Bytes in use from the node ``first`` to the node ``last``, both included; ``is_returned`` for a model's output.
 
-    ``values`` are those that lie in it one after the other: the node that makes each, and its name.
+    ``values`` are the successive values in it: the node that computes each, and its name.
     """
 
     size: int
@@ -146,7 +146,7 @@ class Buffer:
     values: list[tuple[int, str]] = field(default_factory=list, compare=False)
 
     def value_at(self, place: int) -> str:
-        """The name of the value that lies in it while a node runs."""
+        """The name of the value in it while a node runs."""
         return next(name for first, name in reversed(self.values) if first <= place)
 
 
@@ -170,13 +170,13 @@ def buffers_of(graph: Graph, in_place: Mapping[str, int] = IN_PLACE, *, are_kept
 
 def _executed(graph: Graph, block: int) -> Graph:
     """The graph of the kernels that run, in their order."""
-    with suppress(*MISFITS):  # nothing is fused where a node does not fit its operator
+    with suppress(*MISFITS):  # nothing is fused if a node does not fit its operator
         graph = list_kernels(graph, block=block)
     return graph
 
 
 Kind = tuple[object, ...]
-"""The dims and the width of a value: those of one kind can lie in the same buffer, one after the other."""
+"""The dims and the width of a value: those of one kind can use the same buffer, one after the other."""
 
 
 def _fill(graph: Graph, in_place: Mapping[str, int], *, are_kept: bool) -> list[Buffer]:
@@ -188,7 +188,7 @@ def _fill(graph: Graph, in_place: Mapping[str, int], *, are_kept: bool) -> list[
         for place, tensor in enumerate(node.outputs):
             if tensor is None or owner[tensor.name] != tensor.name:
                 continue
-            # What depends on constants alone is computed before the run, except for weights that stay quantized in memory.
+            # What depends only on constants is computed before the run, except for weights that stay quantized in memory.
             if tensor.is_constant and node.key not in DEQUANTIZERS and node.key != "Loop":
                 continue
             last = last_use.get(tensor.name, end)
@@ -209,7 +209,7 @@ def _fill(graph: Graph, in_place: Mapping[str, int], *, are_kept: bool) -> list[
 def _kind(graph: Graph, node: Node, tensor: Tensor) -> Kind | None:
     """The kind of an output as the kernel fills it; None if onnxruntime does not know its shape before the run.
 
-    It is a matrix where Gemm runs for MatMul and Add, and some have the channels last.
+    It is a matrix if Gemm runs for MatMul and Add, and some have the channels last.
     """
     dims = tensor.dims
     if dims is None:
@@ -243,7 +243,7 @@ class _Plan:
         self.slots: dict[str, int] = {}
 
     def fill(self, tensor: Tensor, wanted: Buffer, kind: Kind | None) -> None:
-        """Lay a value into a buffer of its kind that is free, or into a new one; with None always into a new one."""
+        """Put a value into a free buffer of its kind, or into a new one; with None always into a new one."""
         if kind is not None and len(kind) > 1 and self._free.get(kind):
             self._lay(tensor, self._free[kind].pop(), wanted)
         else:
@@ -266,9 +266,9 @@ class _Plan:
 
 
 def _owners(graph: Graph) -> dict[str, str]:
-    """The value whose buffer each value lies in: itself, or the one that it is a view of. Stored constants are left out.
+    """The value whose buffer each value uses: itself, or the one that it is a view of. Stored constants are left out.
 
-    A model's output is copied and so no view, unless a body made it.
+    An output of the model is copied and so not a view, unless a body computed it.
     """
     owner: dict[str, str] = {}
     returned = {tensor.name for tensor in graph.outputs}
@@ -280,7 +280,7 @@ def _owners(graph: Graph) -> dict[str, str]:
             if tensor is not None:
                 source = None
                 if node.key in CONTROL_FLOW and not node.branches and node.key != "Loop":  # which copies what it carries
-                    source = node.input(index)  # what its body made, at the same position
+                    source = node.input(index)  # the output of its body at the same position
                 elif node.key in VIEWS and index == 0 and tensor.name not in returned:
                     source = node.x
                 owner[tensor.name] = tensor.name if source is None else owner.get(source.name, tensor.name)
@@ -288,7 +288,7 @@ def _owners(graph: Graph) -> dict[str, str]:
 
 
 def _last_uses(graph: Graph, owner: Mapping[str, str]) -> dict[str, int]:
-    """The index of the last node that reads each buffer; one past the end where the model returns it."""
+    """The index of the last node that reads each buffer; one past the end if the model returns it."""
     last: dict[str, int] = {}
     for index, node in enumerate(graph.nodes):
         for tensor in node.inputs:
@@ -314,13 +314,13 @@ class _Loop(NamedTuple):
     inner: Sequence[tuple[int, Node]]
 
     def stacked(self, read: Container[str]) -> list[tuple[int, Tensor]]:
-        """What nodes of the body make and none reads, with the places of these nodes."""
+        """The outputs of nodes of the body that none reads, with the places of these nodes."""
         made = ((index, tensor) for index, node in self.inner for tensor in node.outputs)
         return [(index, tensor) for index, tensor in made if tensor is not None and tensor.name not in read]
 
 
 def _loops(nodes: Sequence[Node]) -> list[_Loop]:
-    """The Loops and Scans, inner ones first. The nodes of a body stand before its loop and are named after it."""
+    """The Loops and Scans, inner ones first. The nodes of a body come before its loop and are named after it."""
     found, first = [], dict[str, int]()
     has_loops = any(node.key in ("Loop", "Scan") for node in nodes)
     for index, node in enumerate(nodes if has_loops else ()):
@@ -334,10 +334,11 @@ def _loops(nodes: Sequence[Node]) -> list[_Loop]:
 
 
 def _held_by(loop: _Loop, node: Node, owner: Mapping[str, str], read: Container[str]) -> dict[int, int]:
-    """What a Loop or Scan has in memory beside the values of an iteration, by the place of each node of its body and its own.
+    """What a Loop or Scan has in memory in addition to the values of an iteration, by the place of each node of its body and
+    its own.
 
-    controlflow/loop.cc: the states of the iteration before, and what each iteration has made for the outputs that stack it.
-    scan_utils.cc: the whole outputs, and of each state two alternating buffers beside that of the output.
+    controlflow/loop.cc: the states of the previous iteration, and the parts of stacked outputs from each iteration.
+    scan_utils.cc: the whole outputs, and for each state two alternating buffers in addition to that of the output.
     """
     made = {tensor.name for _, each in loop.inner for tensor in each.outputs if tensor is not None}
     states = sum(each.nbytes for each in node.inputs if each is not None and owner.get(each.name) in made)

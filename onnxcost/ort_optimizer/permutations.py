@@ -1,4 +1,4 @@
-"""Permutations of a value's axes, and what becomes of an operator when its input is transposed."""
+"""Permutations of a value's axes, and how an operator changes if its input is transposed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from onnxcost.operators.traits import REDUCTIONS, SOFTMAXES
 from onnxcost.ort_optimizer.splits import axes_constant
 
 Perm = tuple[int, ...]
-"""The axis of the input that each axis of the output is."""
+"""For each axis of the output, the axis of the input."""
 
 
 def split_dims(source: Sequence[int], made: Sequence[int]) -> list[list[int]] | None:
-    """The axes of its output that a Reshape makes of each axis of its input; None if it does more than to split dims."""
+    """The axes of the output into which a Reshape splits each axis of its input; None if it does not only split dims."""
     axes = iter(range(len(made)))
     groups: list[list[int]] = []
     for dim in source:
@@ -31,7 +31,7 @@ def split_dims(source: Sequence[int], made: Sequence[int]) -> list[list[int]] | 
 
 
 def reshape_as_perm(source: Sequence[int], made: Sequence[int]) -> Perm | None:
-    """The permutation that a Reshape is, where it only moves dims of 1; otherwise None."""
+    """The permutation that a Reshape is, if it only moves dims of 1; otherwise None."""
     left = list(source)
     found = []
     for wanted in made:
@@ -44,22 +44,22 @@ def reshape_as_perm(source: Sequence[int], made: Sequence[int]) -> Perm | None:
 
 
 def invert(perm: Perm) -> Perm:
-    """What undoes it."""
+    """The inverse permutation."""
     return tuple(sorted(range(len(perm)), key=perm.__getitem__))
 
 
 def compose(first: Perm, second: Perm) -> Perm:
-    """One, and then the other."""
+    """One permutation after the other."""
     return tuple(first[place] for place in second)
 
 
 def permute(dims: Sequence[Dim], perm: Perm) -> tuple[Dim, ...]:
-    """The dims of what it makes of these."""
+    """The permuted dims."""
     return tuple(dims[place] for place in perm)
 
 
 def _squeeze(perm: Perm, axes: Iterable[int]) -> Perm:
-    """The permutation of what is left without these axes of the input."""
+    """The permutation of the remaining axes without these axes of the input."""
     gone = set(axes)
     kept = [place for place in range(len(perm)) if place not in gone]
     return tuple(kept.index(place) for place in perm if place not in gone)
@@ -165,4 +165,4 @@ HANDLERS: Mapping[str, Callable[[Node, Perm], Pushed]] = {
     "Squeeze": _drop,
     "Unsqueeze": _insert,
 }
-"""What becomes of the operators that a Transpose is moved past."""
+"""How the operators change that a Transpose is moved past."""

@@ -1,7 +1,7 @@
-"""The graph that onnxruntime executes: the nodes that are left after folding, fusion and layout.
+"""The graph that onnxruntime executes: the nodes that remain after folding, fusion and layout.
 
-Each has its reuse distances: how many other bytes a run has touched since it last used a value. Values that have left the
-caches cost more to read than in a probe of the kernel.
+Each has its reuse distances: the number of other bytes that a run accessed since it last used a value. Values that are no
+longer in the caches cost more to read than in a probe of the kernel.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _in_order(graph: Graph, steps: Sequence[FusedNode]) -> tuple[list[FusedNode]
 
 
 def _stage(step: FusedNode) -> int:
-    """When onnxruntime makes the step's node: a convolution stays the one that was read until it absorbs an activation."""
+    """When onnxruntime creates the step's node: a convolution keeps its original node until it absorbs an activation."""
     if step.kind:
         return 2
     if step.node.key == "Conv":
@@ -66,14 +66,14 @@ def _stage(step: FusedNode) -> int:
 
 
 Rank = tuple[int, int]
-"""When onnxruntime made a node: the stage (0 read from the file, 1 and 2 fused, 3 laid out), and the place in it."""
+"""When onnxruntime created a node: the stage (0 read from the file, 1 and 2 fused, 3 laid out), and the place in it."""
 _LAST: Rank = (2, 0)
 
 
 def order_of_execution(nodes: Sequence[Node], ranks: Sequence[Rank]) -> list[int]:
     """The places of the nodes in the order in which onnxruntime runs them (GraphViewer, Graph::ReverseDFSFrom).
 
-    Depth first from the nodes that no other reads: of a node's inputs, the one that was made last is worked out first. A Loop
+    Depth first from the nodes that no other reads: of a node's inputs, the one that was created last is visited first. A Loop
     or Scan comes after all of its body, whose nodes are named after it.
     """
     makers = {tensor.name: place for place, node in enumerate(nodes) for tensor in node.outputs if tensor is not None}
@@ -89,7 +89,7 @@ def order_of_execution(nodes: Sequence[Node], ranks: Sequence[Rank]) -> list[int
     order: list[int] = []
     while waiting:
         place = waiting.pop()
-        if place < 0:  # all that the node reads is in the order
+        if place < 0:  # all inputs of the node are in the order
             order.append(~place)
         elif place not in seen:
             seen.add(place)
@@ -191,11 +191,11 @@ def add_reuse_distances(steps: Sequence[FusedNode]) -> Iterator[FusedNode]:
 
 
 class _Memory:
-    """When each value was last used, in bytes touched until then; a free buffer goes to the next value that fits."""
+    """When each value was last used, in bytes accessed until then; a free buffer goes to the next value that fits."""
 
     def __init__(self, steps: Sequence[FusedNode]) -> None:
         self.root: dict[str, str] = {}
-        """The value in whose memory a view lies."""
+        """The value whose memory a view uses."""
         for step in steps:
             if step.node.op_type in VIEWS and step.data:
                 self.root[step.node.out.name] = self._root(step.data[0].name)
@@ -205,7 +205,7 @@ class _Memory:
         self.now = 0
         self.touched: dict[str, int] = {}
         self.free: list[tuple[int, int]] = []
-        """Size and last touch of the buffers that no value is in, the latest last."""
+        """Size and last access of the free buffers, the latest last."""
 
     def _root(self, name: str) -> str:
         return self.root.get(name, name)
@@ -216,7 +216,7 @@ class _Memory:
         read = {self._root(tensor.name): tensor for tensor in step.data if tensor.is_shaped}
         yield from (Reuse(tensor.nbytes, self._since(self.touched.get(name))) for name, tensor in read.items())
         dying = {name: tensor for name, tensor in read.items() if self.last_reader[name] == index and name in self.made}
-        # What is written over the cache that the node reads is in memory that it has touched.
+        # A value written over the cache that the node reads is in memory that it has just accessed.
         own = () if step.node.attributes.get(SHARES_BUFFER) else step.node.outputs[1:]
         written = [tensor for tensor in (*step.node.outputs[:1], *own) if tensor is not None and tensor.is_shaped]
         in_place = _overwritten_input(step, dying.values(), written)
@@ -228,11 +228,11 @@ class _Memory:
         self.free += [(tensor.nbytes, self.now) for tensor in dying.values() if tensor is not in_place]
 
     def _since(self, when: int | None) -> float:
-        """The bytes touched since; infinite for what this run has not touched yet."""
+        """The bytes accessed since; infinite for what this run has not accessed yet."""
         return float("inf") if when is None else float(self.now - when)
 
     def _take(self, size: int) -> int | None:
-        """When the buffer that a value of this size gets was last touched: the latest that is large enough."""
+        """The last access of the buffer that a value of this size gets: the latest that is large enough."""
         for place in range(len(self.free) - 1, -1, -1):
             if self.free[place][0] >= size:
                 whole, when = self.free.pop(place)

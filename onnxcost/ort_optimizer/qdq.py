@@ -27,11 +27,11 @@ _LEAST_BLOCK = 16
 
 
 def dequantizes_inside(product: Node, uses: DefUse) -> tuple[Node, ...]:
-    """The nodes that MatMulNBits makes superfluous for a MatMul or Gemm: the DequantizeLinear of its weight, and a Transpose
+    """The nodes that MatMulNBits replaces for a MatMul or Gemm: the DequantizeLinear of its weight, and a Transpose
     between the two. Empty where onnxruntime expands the weight in each run: DQMatMulToMatMulNBits.
 
-    The weight is a stored matrix of 8 bits or fewer with one scale, one a column, or one a block of a column, and neither it
-    nor the scales have another reader.
+    The weight is a stored matrix of 8 bits or fewer with one scale, one per column, or one per block of a column, and neither
+    it nor the scales have another reader.
     """
     weight = product.input(1)
     if product.key not in ("MatMul", "Gemm") or weight is None or uses.only_reader(weight.name) is None:
@@ -87,8 +87,8 @@ def _is_plain_product(product: Node, maker: Node, uses: DefUse) -> bool:
 
 
 def read_as_stored(graph: Graph) -> Graph:
-    """The graph, in which a product that dequantizes its weight inside reads the weight and the scales as they are stored, and
-    the nodes that it makes superfluous read and make nothing.
+    """The graph, in which a product that dequantizes its weight inside reads the stored weight and scales, and the replaced
+    nodes read and compute nothing.
     """
     if not any(node.key == _DEQUANTIZES and node.x.is_constant for node in graph.nodes):
         return graph
@@ -106,7 +106,7 @@ def read_as_stored(graph: Graph) -> Graph:
 
 
 def _lower_weights(graph: Graph, steps: list[FusedNode]) -> list[FusedNode]:
-    """The steps with MatMulNBits in place of products that dequantize their weight inside."""
+    """The steps with MatMulNBits instead of products that dequantize their weight inside."""
     uses = DefUse((step.node for step in steps), graph.outputs)
     inside = {step.node.out.name: dequantizes_inside(step.node, uses) for step in steps if step.node.outputs}
     gone = {node.out.name for nodes in inside.values() for node in nodes}
@@ -171,7 +171,7 @@ def _copy(tensor: Tensor, number: int) -> Tensor:
 
 
 def _on_integers(step: FusedNode, stands_for: Mapping[str, Tensor]) -> FusedNode:
-    """The step with the integers that it reads and makes in place of the floats."""
+    """The step with integer inputs and outputs instead of floats."""
 
     def real(tensor: Tensor | None) -> Tensor | None:
         while tensor is not None and tensor.name in stands_for:

@@ -1,4 +1,4 @@
-"""What the time of a node's kernel depends on: its MACs, elements, bytes, rows, contiguous pieces.
+"""The quantities that the time of a node's kernel depends on: its MACs, elements, bytes, rows, contiguous pieces.
 
 ``block`` is the number of floats in a vector of the machine, and of channels in a block of the blocked layout.
 """
@@ -23,14 +23,14 @@ def fill_blocks(count: int, block: int) -> int:
 
 
 def weight_of(node: Node) -> int:
-    """Which input holds the weights."""
+    """The input with the weights."""
     return 3 if node.op_type in ("QLinearMatMul", "QLinearConv", "QGemm", "QLinearGemm") else 1
 
 
 def gemm(node: Node, block: int) -> Quantities:
     """MACs, and the elements of the input, the weights and the output; columns are filled up to whole vectors.
 
-    Products with a single row or column are computed by kernels of their own, which fill up nothing.
+    Products with a single row or column have special kernels without padding.
     """
     inner = node.x.shape[0 if node.attributes.get("transA") and node.x.rank == 2 else -1]
     columns = node.out.shape[-1] if node.out.rank else 1
@@ -96,7 +96,7 @@ def transposed_conv(node: Node) -> Quantities:
 
 
 EDGE = 1.6
-"""The time of a MAC of an output at the left or right edge over that of another: those are computed one by one, the others many
+"""The time of a MAC at the left or right edge of the output relative to others: those are computed one by one, the others many
 at a time. Measured on convolutions of 3 × 3 that are dilated by up to the size of the image.
 """
 
@@ -168,9 +168,9 @@ def elements(node: Node) -> Quantities:
 
 
 def spans(node: Node) -> Quantities:
-    """Elements of the output, and the spans in which it is computed: in each, an operand moves along or stands still.
+    """Elements of the output, and the spans in which it is computed: within each, an operand either advances or stays.
 
-    As onnxruntime's Broadcaster finds them, which skips last dims that are 1 in both operands.
+    Like in onnxruntime's Broadcaster, which skips last dims that are 1 in both operands.
     """
     second = node.input(3 if node.op_type.startswith("QLinear") else 1)
     left, right = node.x.shape, second.shape if second is not None else ()
@@ -245,7 +245,7 @@ def _steps_along_rows(node: Node) -> bool:
 
 
 def indices(node: Node) -> Quantities:
-    """Elements of the second input, which says where each goes or is from."""
+    """Elements of the second input, the indices."""
     return (float(node.required(1).size),)
 
 
@@ -291,8 +291,8 @@ def recurrent(node: Node) -> Quantities:
 
 
 def butterflies(node: Node) -> Quantities:
-    """Of Fourier transforms of complex numbers. A length that is no power of two takes three transforms of the power above
-    twice that length (dft.cc, Bluestein's algorithm).
+    """Butterflies of complex Fourier transforms. A length that is not a power of two takes three transforms of the next power
+    above twice the length (dft.cc, Bluestein's algorithm).
     """
     count, length = transforms(node)
     order = ceil_log2(length)

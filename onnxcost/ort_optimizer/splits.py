@@ -1,4 +1,4 @@
-"""Gathers and Slices that together take all of a value: onnxruntime makes one Split of them."""
+"""Gathers and Slices that together take all of a value: onnxruntime replaces them by one Split."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPLIT_OPSET = 13
 
 
 def join_slices(graph: Graph) -> Graph:
-    """The graph with one Split in place of the Gathers and Slices that together take each element of a value once:
+    """The graph with one Split instead of Gathers and Slices that together take each element of a value once:
     GatherSliceToSplitFusion.
     """
     if graph.opsets.get("", 0) < SPLIT_OPSET or not any(node.key in ("Gather", "Slice") for node in graph.nodes):
@@ -95,7 +95,7 @@ def _axis_of(node: Node, rank: int) -> int | None:
 
 
 def _range_of(node: Node, size: int) -> tuple[int, int] | None:
-    """The first element along the axis that it takes, and the one behind the last; None if unknown."""
+    """The first element along the axis that it takes, and the one after the last; None if unknown."""
     first = _scalar(node.input(1))
     if first is None:
         return None

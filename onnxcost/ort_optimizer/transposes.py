@@ -1,4 +1,4 @@
-"""Where Transposes come to lie: TransposeOptimizer."""
+"""Where Transposes are moved to: TransposeOptimizer."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from onnxcost.ort_optimizer.permutations import (
 from onnxcost.ort_optimizer.splits import MADE, axes_constant
 
 MOVED = "/moved"
-"""Behind the name of a value whose transposition became a node behind it."""
+"""Appended to the name of a value that gets a Transpose after it."""
 _ENDS = frozenset({"Transpose", "Reshape", "Shape"})
-"""Those that it is merged into, or that do without it."""
+"""Operators that it is merged into, or that remove it."""
 _PASSED = HANDLERS.keys() | _ENDS
 MOST_READERS = 1000
-"""A Transpose that more nodes read stays where it is, so that all of them are not looked at for each of them."""
+"""A Transpose with more readers stays in place, so that not all of them are visited for each of them."""
 
 
 def push_transposes(graph: Graph) -> Graph:
-    """The graph with Transposes where they cost least."""
+    """The graph with Transposes where they cost the least."""
     return _Transposes(graph).push() if any(node.key == "Transpose" for node in graph.nodes) else graph
 
 
 class _Transposes:
-    """A graph in which Transposes move from the inputs of nodes behind them: TransposeOptimizer.
+    """A graph in which Transposes move from the inputs of nodes to their outputs: TransposeOptimizer.
 
-    One is moved where that makes fewer dims to transpose: of the node's inputs at least those of the Transposes that go away,
-    and of its outputs none if these lead to another Transpose.
+    One is moved if that leaves fewer dims to transpose: the inputs count at least those of the removed Transposes, and the
+    outputs nothing if they lead to another Transpose.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -63,7 +63,7 @@ class _Transposes:
         self.leading = self._find_leading()
 
     def push(self) -> Graph:
-        """The graph with the Transposes where they come to lie."""
+        """The graph with the moved Transposes."""
         is_changed = False
         for place in range(len(self.graph.nodes)):
             node = self.nodes.get(place)
@@ -107,7 +107,7 @@ class _Transposes:
         return tuple(node.attributes.get("perm") or reversed(range(node.x.rank)))
 
     def _process(self, place: int, transpose: int, index: int) -> bool:
-        """Move a Transpose behind the node that reads it as its input ``index``, if that is worth it."""
+        """Move a Transpose after the node that reads it as its input ``index``, if that pays off."""
         node = self.nodes[place]
         source, made = self.nodes[transpose].x, self.nodes[transpose].out
         perm = self._perm(transpose) if source.dims is not None and made.dims is not None else ()
@@ -144,7 +144,7 @@ class _Transposes:
         return True
 
     def _merge(self, place: int, transpose: int, perm: Perm) -> bool:
-        """Join two Transposes to one or to none; a Reshape that moves dims of 1 alone is one."""
+        """Merge two Transposes into one or none; a Reshape that only moves dims of 1 is one."""
         node, source = self.nodes[place], self.nodes[transpose].x
         if node.key == "Transpose":
             second: Perm | None = self._perm(place)
@@ -177,7 +177,7 @@ class _Transposes:
         return fixed if known is not None and len(fixed) == len(known) else None
 
     def _pass_reshape(self, place: int, perm: Perm, groups: Sequence[Sequence[int]]) -> bool:
-        """Move a Transpose behind a Reshape that splits each axis of its input into these."""
+        """Move a Transpose after a Reshape that splits each axis of its input into these."""
         order = tuple(axis for old in invert(perm) for axis in groups[old])
         self._transpose_input(place, 0, invert(perm))
         self._transpose_output(place, 0, invert(order))
@@ -236,7 +236,7 @@ class _Transposes:
         self._read(place, index, self._transposed(tensor, perm, self.order[place][0] - 1))
 
     def _transposed(self, tensor: Tensor, perm: Perm, level: int) -> Tensor:
-        """A value by such a Transpose, one that is there if it can be."""
+        """A value after such a Transpose, an existing one if possible."""
         there = self.turned.get((tensor.name, perm))
         node = self.nodes.get(there) if there is not None else None
         if there is not None and node is not None and node.key == "Transpose" and node.x.name == tensor.name:
@@ -248,7 +248,7 @@ class _Transposes:
         return made
 
     def _transpose_output(self, place: int, index: int, perm: Perm) -> None:
-        """Let a Transpose make what the node made."""
+        """Let a Transpose compute the node's output."""
         node = self.nodes[place]
         tensor = node.outputs[index]
         assert tensor is not None
@@ -272,7 +272,7 @@ class _Transposes:
         return place
 
     def _enter(self, place: int, node: Node) -> None:
-        """Note what the node makes and reads."""
+        """Register the outputs and inputs of the node."""
         for tensor in node.outputs:
             if tensor is not None:
                 self.makers[tensor.name] = place

@@ -1,8 +1,9 @@
-"""What onnxruntime's CPU kernels allocate beside their outputs while they run, in bytes: a formula of shapes for each operator.
+"""The bytes that onnxruntime's CPU kernels allocate in addition to their outputs while they run: a formula of shapes per
+operator.
 
 They follow the kernels' code in onnxruntime 1.32, core/providers/cpu and contrib_ops/cpu, whose file each docstring names;
-"measured" are those that follow from the arena alone. ``scripts/benchmark/workspaces.py`` measures them, and the tests hold the
-formulas to what it printed. Left out are buffers of less than a few KiB, and what is on the stack or the heap.
+"measured" are those that were only found from the arena. ``scripts/benchmark/workspaces.py`` measures them, and the tests
+compare the formulas with its output. Left out are buffers of less than a few KiB, and what is on the stack or the heap.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from onnxcost.graph import BITS, Node, Tensor
 from onnxcost.operators.traits import SOFTMAXES
 
 THREADS = 2
-"""Of the kernels that have a buffer for each thread, so many run."""
+"""The number of threads of kernels with a buffer per thread."""
 Workspace = Callable[[Node], int]
 
 
@@ -27,7 +28,7 @@ WORKSPACES: dict[str, Workspace] = {}
 
 
 def allocates(*operators: str) -> Callable[[Workspace], Workspace]:
-    """Enter a formula for these operators."""
+    """Register a formula for these operators."""
 
     def enter(formula: Workspace) -> Workspace:
         WORKSPACES.update(dict.fromkeys(operators, formula))
@@ -37,7 +38,7 @@ def allocates(*operators: str) -> Callable[[Workspace], Workspace]:
 
 
 def workspace_of(node: Node) -> int:
-    """The bytes that the node's kernel allocates beside its outputs; 0 if that is not known."""
+    """The bytes that the node's kernel allocates in addition to its outputs; 0 if unknown."""
     formula = WORKSPACES.get(node.key)
     try:
         return formula(node) if formula is not None else 0
@@ -57,14 +58,14 @@ def _variadic(node: Node) -> int:
 
 @allocates(*SOFTMAXES | {"QLinearSoftmax", "com.microsoft.QLinearSoftmax"})
 def _softmax(node: Node) -> int:
-    """softmax.cc, qlinear_softmax.cc: over another axis than the last one, input and output with that axis last."""
+    """softmax.cc, qlinear_softmax.cc: over another axis than the last, input and output with that axis last."""
     axes = node.attributes.get("axes") or (int(node.attributes.get("axis", -1)) % node.x.rank,)
     return 0 if node.x.rank - 1 in axes else 2 * node.x.nbytes
 
 
 @allocates("Where")
 def _where(node: Node) -> int:
-    """where_op.cc: what is chosen of each side, in the shape that this has with the condition."""
+    """where_op.cc: the selection from each side, broadcast with the condition."""
     width = _width(node.out)
     return width * sum(prod(broadcast(node.x.shape, node.required(side).shape)) for side in (1, 2))
 
@@ -92,7 +93,7 @@ def _mean_variance(node: Node) -> int:
 
 @allocates("Resize")
 def _resize(node: Node) -> int:
-    """upsample_antialias.h: one image, resized along its width alone."""
+    """upsample_antialias.h: one image, resized only along its width."""
     if not node.attributes.get("antialias"):
         return 0
     return _width(node.x) * prod(node.x.shape[1:-1]) * node.out.shape[-1]
@@ -100,8 +101,8 @@ def _resize(node: Node) -> int:
 
 @allocates("Conv", "com.microsoft.FusedConv")
 def _conv(node: Node) -> int:
-    """MlasConvPrepare: the windows as columns, of the whole image where it is smaller than the number of filters, otherwise of
-    128 · 128 elements for each thread; none for a convolution of single elements.
+    """MlasConvPrepare: the windows as columns, of the whole image if it is smaller than the number of filters, otherwise of 128
+    · 128 elements for each thread; none for a convolution of single elements.
     """
     weight, image = node.required(1).shape, prod(node.out.shape[2:])
     filters, inner = weight[0] // int(node.attributes.get("group", 1)), prod(weight[1:])
@@ -114,7 +115,7 @@ def _conv(node: Node) -> int:
 
 
 def _is_pointwise(node: Node, weight: Sequence[int]) -> bool:
-    """Whether each output element needs the input at its own place alone."""
+    """Whether each output element needs only the input at its own position."""
     strides, pads = (node.attributes.get(name) or () for name in ("strides", "pads"))
     return prod(weight[2:]) == 1 and set(strides) <= {1} and not any(pads)
 
@@ -142,7 +143,7 @@ def _integer_conv(node: Node) -> int:
 @allocates("QLinearConv", "com.microsoft.QLinearConv")
 def _quantized_conv(node: Node) -> int:
     """qlinearconv.cc: one image's sums in 32 bits, and the columns of one group. The kernel for unsigned inputs and symmetric
-    weights has no sums, and like that of a depthwise convolution pointers in place of columns (MlasConvSymPackWSize).
+    weights has no sums, and like that of a depthwise convolution pointers instead of columns (MlasConvSymPackWSize).
     """
     was_conv = node.required(1).rank > 2  # between DequantizeLinear and QuantizeLinear, which make its inputs unsigned
     weight, image, groups = node.required(1 if was_conv else 3), prod(node.out.shape[2:]), int(node.attributes.get("group", 1))
@@ -170,7 +171,7 @@ def _quantized_pool(node: Node) -> int:
 
 @allocates("com.microsoft.MatMulNBits")
 def _matmul_bits(node: Node) -> int:
-    """matmul_nbits.cc: the rows as integers with a scale and a sum for each block where it works on integers; of 8 bits, which
+    """matmul_nbits.cc: the rows as integers with a scale and a sum for each block if it works on integers; for 8 bits, which
     have no kernel for floats, the weights as floats.
     """
     inner, columns = int(node.attributes["K"]), int(node.attributes["N"])
@@ -202,8 +203,8 @@ def _gru(node: Node) -> int:
 
 def _gated(node: Node, *, gates: int, states: int, biases: int, fixed: int, ends: int) -> int:
     """For each direction the gates of all steps and vectors of the hidden size: ``states`` for each sequence, ``biases`` and
-    ``fixed`` once, and ``ends`` for each last state that the model does not ask for. A direction that runs backward has its
-    inputs and outputs reversed.
+    ``fixed`` once, and ``ends`` for each last state that the model does not output. A backward direction has reversed inputs
+    and outputs.
     """
     steps, batch, inputs = node.x.shape
     directions, *sizes = node.required(2).shape  # those of DynamicQuantizeLSTM are transposed
@@ -218,8 +219,8 @@ def _gated(node: Node, *, gates: int, states: int, biases: int, fixed: int, ends
 
 @allocates("Attention")
 def _attention(node: Node) -> int:
-    """llm/attention.cc: the scores, and the mask where it is boolean or causal; of 16 bits, the scores of a head in 32 for each
-    thread while softmax is taken of them.
+    """llm/attention.cc: the scores, and the mask if it is boolean or causal; for 16 bits, the scores of a head in 32 for each
+    thread during the softmax.
     """
     query, key, mask = node.x, node.required(1), node.input(3)
     heads = query.shape[1] if query.rank == 4 else int(node.attributes["q_num_heads"])
@@ -234,7 +235,9 @@ def _attention(node: Node) -> int:
 
 
 L2_BYTES = 2**20
-"""The cache that onnxruntime's flash attention fits its blocks into: that of most servers. A smaller one makes them smaller."""
+"""The cache that onnxruntime's flash attention fits its blocks into: that of most servers. With a smaller cache, they are
+smaller.
+"""
 
 
 def _flash(rows: int, keys: int, head: int, value_head: int) -> int:
@@ -245,7 +248,7 @@ def _flash(rows: int, keys: int, head: int, value_head: int) -> int:
 
 
 def _mask(node: Node, given: Tensor | None, rows: int, keys: int) -> int:
-    """attention_helper.h, PrepareMask: what is added to the scores, for each row where the rows differ."""
+    """attention_helper.h, PrepareMask: the term added to the scores, per row if the rows differ."""
     if node.attributes.get("unidirectional") or (given is not None and given.rank > 2):
         return 4 * node.x.shape[0] * rows * keys
     return 4 * node.x.shape[0] * keys if given is not None else 0
@@ -295,8 +298,8 @@ def _packed_attention(node: Node) -> int:
 
 @allocates("com.microsoft.GroupQueryAttention")
 def _grouped_query(node: Node) -> int:
-    """gqa_attention_base.h, group_query_attention.cc: queries, keys and values by head, these again where they are rotated, and
-    the blocks of flash attention, or without it the scores. Of 16 bits, with these in 32: queries and keys of a head for each
+    """gqa_attention_base.h, group_query_attention.cc: queries, keys and values by head, again if they are rotated, and the
+    blocks of flash attention, or without it the scores. For 16 bits, with these in 32: queries and keys of a head for each
     thread, and then the results and each thread's values.
     """
     heads, groups = int(node.attributes["num_heads"]), int(node.attributes["kv_num_heads"])
@@ -358,7 +361,7 @@ def _is_ordered(term: str, labels: str) -> bool:
 
 @allocates("DFT", "STFT")
 def _fourier(node: Node) -> int:
-    """dft.cc: of a length that is no power of 2, four complex buffers of the next power above twice that (Bluestein)."""
+    """dft.cc: for a length that is not a power of 2, four complex buffers of the next power above twice that (Bluestein)."""
     if node.key == "STFT":
         window, length = node.input(2), node.input(3)
         size = window.shape[0] if window is not None else int((length.value or (0,))[0]) if length is not None else 0
