@@ -50,7 +50,7 @@ RESTLESS = 1.05
 QUICK, WAITS = 1.4, 60
 """How much faster several threads run small nodes than one does in a fast phase of a machine; how often to wait for it."""
 LIMITS = (10, 15, 20, 30)
-MOST_GMACS = 8.0
+MOST_GMACS = 32.0
 
 
 class Case(NamedTuple):
