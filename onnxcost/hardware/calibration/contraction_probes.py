@@ -384,7 +384,7 @@ def quantized_products() -> Iterator[Probe]:
     """Products, convolutions and sums of integers, and the conversion of floats to them."""
     types = ("uint8", "uint8")
     for rows, inner, columns in (
-        *((1, 1024, 1024), (16, 128, 512), (128, 768, 768), (196, 768, 3072), (784, 192, 768), (2048, 512, 1)),
+        *((1, 1024, 1024), (16, 128, 512), (128, 768, 768), (196, 768, 3072), (784, 192, 768), (2048, 512, 1), (512, 256, 1)),
     ):
         weights = {**_SCALES, "w": ("int8", (inner, columns))}
         yield chain("gemm-int8", (rows, inner), "QLinearMatMul(IN, s, a, w, s, b, s, a)", weights=weights, dtypes=types)
