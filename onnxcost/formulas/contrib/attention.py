@@ -55,9 +55,19 @@ def sdpa(node: Node, sizes: AttentionSizes, masks: Sequence[int], each: Work = N
     return attention(Node("", "Attention", "", inputs, ())) + sizes.scores * (added * ADD + each + causal)
 
 
-def past_length(node: Node, length: int, known_by: int) -> int:
-    """The number of positions in use of a cache of ``length``: all, or for a shared buffer what input ``known_by`` says."""
-    return element(node, known_by, "the past length") if node.input(known_by) else length
+def past_length(node: Node, length: int, known_by: int, new: int) -> int:
+    """The number of positions in use of a cache of ``length``: all, or of a shared buffer with room for ``new`` ones what input
+    ``known_by`` says, at most those that leave this room.
+    """
+    told = node.input(known_by)
+    return length if told is None else int(told.value[0]) if told.value else max(0, length - new)
+
+
+def _is_past_open(node: Node) -> bool:
+    """Whether the elements of the input that says the past length of a shared buffer are unknown."""
+    index = 6 if node.op_type in ("Attention", "DecoderMaskedSelfAttention") else _inputs_of(node).past_length
+    told = node.input(index)
+    return told is not None and not told.value
 
 
 def merged_widths(node: Node, columns: int) -> tuple[int, int, int]:
@@ -73,7 +83,7 @@ def _merged_sizes(node: Node) -> AttentionSizes:
     width, _, value_width = merged_widths(node, node.required(1).shape[1])
     batch, queries = node.x.shape[:2]
     past = node.input(4)
-    keys = queries + (past_length(node, past.shape[3], 6) if past else 0)
+    keys = queries + (past_length(node, past.shape[3], 6, queries) if past else 0)
     return AttentionSizes(batch, heads, queries, keys, width // heads, value_width // heads)
 
 
@@ -93,7 +103,8 @@ def _attention_types(node: Node) -> Types:
 
 
 @formula("Y = softmax(s·Q·Kᵀ + mask)·V, Q, K, V = X·W + b", macs="tokens·D·(2·d_qk + d_v)·heads + Attention's",
-         flops="2·macs − sums, + biases, + Q for s, + the scores' softmax and masks", shapes=_attention_types)  # fmt: skip
+         flops="2·macs − sums, + biases, + Q for s, + the scores' softmax and masks", shapes=_attention_types,
+         at_most=_is_past_open)  # fmt: skip
 def merged_attention(node: Node) -> Work:
     """Self-attention with the projections inside; D is the input's width. Rotary embedding, if requested, rotates Q and K."""
     sizes, weight = _merged_sizes(node), node.required(1)
@@ -111,7 +122,9 @@ class AttentionInputs(NamedTuple):
     past_length: int
 
 
-_MULTI_HEAD, _DECODER = AttentionInputs(3, (4, 5), 6, 8), AttentionInputs(10, (3, 4), 5, 7)
+def _inputs_of(node: Node) -> AttentionInputs:
+    is_decoder = node.op_type.startswith("Decoder")
+    return AttentionInputs(10, (3, 4), 5, 7) if is_decoder else AttentionInputs(3, (4, 5), 6, 8)
 
 
 def _kv_sizes(node: Node, heads: int) -> tuple[int, int, int]:
@@ -129,15 +142,15 @@ def _kv_sizes(node: Node, heads: int) -> tuple[int, int, int]:
 
 
 def _multi_head_sizes(node: Node) -> tuple[AttentionSizes, AttentionInputs]:
-    places, heads = _DECODER if node.op_type.startswith("Decoder") else _MULTI_HEAD, node.attributes["num_heads"]
+    places, heads = _inputs_of(node), node.attributes["num_heads"]
     keys, size, value_size = _kv_sizes(node, heads)
     if past := node.input(places.past_key):
-        keys += past_length(node, past.shape[2], places.past_length)
+        keys += past_length(node, past.shape[2], places.past_length, keys)
     return AttentionSizes(node.x.shape[0], heads, node.x.shape[1], keys, size, value_size), places
 
 
 def _multi_head_types(node: Node) -> Types:
-    places, heads = _DECODER if node.op_type.startswith("Decoder") else _MULTI_HEAD, node.attributes["num_heads"]
+    places, heads = _inputs_of(node), node.attributes["num_heads"]
     value_size = _kv_sizes(node, heads)[2]
     out, past = (node.x.dtype, (*node.x.shape[:2], heads * value_size)), node.input(places.past_key)
     if past and node.input(places.past_length):
@@ -148,7 +161,8 @@ def _multi_head_types(node: Node) -> Types:
 
 
 @formula("Y = softmax(s·Q·Kᵀ + mask)·V", macs="B·heads·S_q·S_kv·(d_qk + d_v)",
-         flops="2·macs − sums, + biases, + Q for s, + the scores' softmax and masks", shapes=_multi_head_types)  # fmt: skip
+         flops="2·macs − sums, + biases, + Q for s, + the scores' softmax and masks", shapes=_multi_head_types,
+         at_most=_is_past_open)  # fmt: skip
 def multi_head_attention(node: Node) -> Work:
     """The projections are nodes of their own; their biases are added here. K of four dims is a complete cache."""
     sizes, places = _multi_head_sizes(node)

@@ -5,7 +5,8 @@ Each number follows from the definition in words beside it.
 
 import pytest
 
-from onnxcost.graph import Work
+from onnxcost.formulas import FORMULAS, Formula
+from onnxcost.graph import Node, Tensor, Work
 from tests.formulas.contrib import MS, Row, check, i32, label
 
 
@@ -50,6 +51,12 @@ BY_HAND: list[Row] = [
     (MS + "DecoderMaskedMultiHeadAttention",
      [(1, 1, 8), (1, 1, 8), (1, 1, 8), None, None, (1, 2, 9, 4), (1, 2, 9, 4), i32(5)], [(1, 1, 8)], {"num_heads": 2},
      Work(macs=48 + 48, accumulators=12 + 8, muls=8) + softmax(2, 6)),
+    # the past length is not known: the 9 positions of the buffer are in use, the new one among them
+    (MS + "DecoderMaskedMultiHeadAttention",
+     [(1, 1, 8), (1, 1, 8), (1, 1, 8), None, None, (1, 2, 9, 4), (1, 2, 9, 4), (1,)], [(1, 1, 8)], {"num_heads": 2},
+     Work(macs=72 + 72, accumulators=18 + 8, muls=8) + softmax(2, 9)),
+    (MS + "DecoderMaskedSelfAttention", [(1, 1, 8), (8, 24), (24,), None, (2, 1, 2, 9, 4), None, (1,)], [(1, 1, 8)],
+     {"num_heads": 2}, Work(macs=192 + 72 + 72, accumulators=24 + 18 + 8, bias_adds=24, muls=8) + softmax(2, 9)),
     # a cross attention: K and V are the cache
     (MS + "DecoderMaskedMultiHeadAttention", [(1, 1, 8), (1, 2, 6, 4), (1, 2, 6, 4)] + [None] * 7 + [(24,)], [(1, 1, 8)],
      {"num_heads": 2}, Work(macs=48 + 48, accumulators=12 + 8, bias_adds=8, muls=8) + softmax(2, 6)),
@@ -74,3 +81,18 @@ BY_HAND: list[Row] = [
 @pytest.mark.parametrize("row", BY_HAND, ids=label)
 def test_by_hand(row: Row) -> None:
     check(row)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "place"),
+    [("Attention", 6), ("DecoderMaskedSelfAttention", 6), ("MultiHeadAttention", 8), ("DecoderMaskedMultiHeadAttention", 7)],
+)
+@pytest.mark.parametrize(("value", "is_bound"), [((5,), False), (None, True)])
+def test_a_past_length_that_is_not_known_makes_a_bound(
+    op_type: str, place: int, value: tuple[int] | None, is_bound: bool
+) -> None:
+    formula = FORMULAS[MS + op_type]
+    node = Node("n", op_type, "com.microsoft", (*[None] * place, Tensor("past", "int32", (1,), value=value)), ())
+    assert isinstance(formula, Formula)
+    assert formula.at_most is not None
+    assert formula.at_most(node) is is_bound
