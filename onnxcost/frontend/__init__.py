@@ -23,7 +23,7 @@ __all__ = ["ResizableModel", "Skeleton", "operators_in", "read_graph", "read_mod
 
 
 def read_model(spec: ModelSpec) -> ModelSpec:
-    """The spec with its model read, for one that is counted several times. Raises as ``read_skeleton`` does."""
+    """The spec with its model read, for a model that is counted several times. Raises as ``read_skeleton`` does."""
     return replace(spec, source=cast(Any, read_skeleton(spec.source)))
 
 
@@ -37,7 +37,7 @@ def read_graph(
 ) -> Graph:
     """The graph of a model that was read, with every shape that can be known. Errors as in ``onnxcost.estimate``.
 
-    The skeleton can be read again with another spec. With ``checks_given`` given sizes are checked as assumed ones are.
+    The skeleton can be read again with another spec. With ``checks_given``, given sizes are checked like assumed ones.
     """
     declared = [value.SerializeToString() for value in skeleton.model.graph.input]
     try:
@@ -49,8 +49,8 @@ def read_graph(
 
 
 class ResizableModel:
-    """A model whose graph is read at many sizes of its open dims; the file, and what a runtime knows of the dims before a run,
-    is read once.
+    """A model whose graph is read at many sizes of its open dims; the file, and what a runtime knows about the dims before a
+    run, are read once.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -61,9 +61,9 @@ class ResizableModel:
         self._first: Graph | None = None
 
     def read(self, sizes: Mapping[str, int], formulas: FormulaTable) -> Graph:
-        """The graph at these sizes of its dims, beside those of the spec; the first time it is asked for without any.
+        """The graph at these sizes of its dims, in addition to those of the spec; the first call must be without any.
 
-        A dim without a symbol goes by its place. Errors as for ``read_graph``.
+        A dim without a symbol is named by its place. Errors as for ``read_graph``.
         """
         first = self._first
         dims = {dim.name: dim for dim in first.dims if dim.name in sizes} if first is not None else {}

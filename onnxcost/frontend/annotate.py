@@ -1,7 +1,7 @@
 """``onnxcost annotate``: a model with notes in the metadata of its nodes, where Netron shows them.
 
-The file is copied field by field, as protobuf has it on the wire: notes are entries that are added to the end of a node's
-message. Tensors are copied in pieces, and not parsed; those in other files stay there.
+The file is copied field by field in protobuf's wire format: notes are entries that are appended to a node's message. Tensors
+are copied in pieces without parsing; those in other files stay there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from onnxcost.remote.downloads import download
 from onnxcost.remote.urls import SMALL, is_remote
 
 PREFIX = "onnxcost."
-"""What the keys of notes begin with; those of an earlier annotation are replaced."""
+"""The prefix of the keys of notes; those of an earlier annotation are replaced."""
 Notes = Mapping[str, str]
 
 _GRAPH, _MODEL_METADATA = 7, 14
@@ -31,13 +31,13 @@ _BODIES = (6, 11)
 """The fields of an attribute that are graphs."""
 _BYTES, _GROUP, _END_OF_GROUP = 2, 3, 4
 _LARGEST_ENTRY = 2**16
-"""The most bytes of an entry of metadata that is read to see whose it is."""
+"""The most bytes of a metadata entry that is read to see whether it is a note."""
 
 
 class _Field(NamedTuple):
     """A field of a message: its number, where it begins, where its payload begins, and where both end.
 
-    The number is 0 of what holds no bytes, and of what is in a group: ONNX has no groups.
+    The number is 0 for fields without bytes, and for those in a group: ONNX has no groups.
     """
 
     number: int
@@ -53,13 +53,14 @@ Piece = bytes | tuple[int, int]
 def annotate(
     model: str | os.PathLike[str], path: str | os.PathLike[str], notes: Mapping[str, Notes], model_notes: Notes | None = None
 ) -> int:
-    """Writes the model in the file ``model`` to ``path``, with notes in ``metadata_props``; returns how many nodes have some.
+    """Writes the model in the file ``model`` to ``path``, with notes in ``metadata_props``; returns the number of nodes with
+    notes.
 
     ``notes`` are by the name of the first output of a node, in bodies as a report has it: ``if/then/x``, ``loop/x``. Keys get
     the prefix ``onnxcost.``; ``model_notes`` are the model's own.
 
-    A model at a URL is fetched if it is small, or was before. Raises InputError for a file that cannot be read or written, or
-    that would lose its weights in other files; ModelError for what is not a model.
+    A model at a URL is downloaded if it is small, or read from an earlier download. Raises InputError for a file that cannot be
+    read or written, or that would lose its weights in other files; ModelError for a source that is not a model.
     """
     source, target = download(model, most=SMALL) if is_remote(model) else Path(model), Path(path)
     _check_target(source, target)
@@ -74,14 +75,14 @@ def annotate(
 
 
 def _check_target(source: Path, target: Path) -> None:
-    """Raises InputError for a target in another folder than the external data, ModelError for what is not a model."""
+    """Raises InputError for a target in another folder than the external data, ModelError for a source that is not a model."""
     locations = {stored.location for stored in stored_tensors(read_locations(source)) if stored.is_external} - {NOT_STORED}
     home, goal = (Path(os.path.realpath(each)).parent for each in (source, target))
     if locations and home != goal:
         raise InputError(
             f"'{source}' has weights in other files ('{min(locations)}'): write the annotated model to the same folder, {home}"
         )
-    # A name may be none that a file can have: then os.path.exists says no, where Path.exists raises OSError.
+    # For a name that no file can have, os.path.exists returns False, while Path.exists raises OSError.
     files = (source.parent / name for name in locations if os.path.exists(source.parent / name))  # noqa: PTH110
     if target.exists() and any(map(target.samefile, files)):
         raise InputError(f"'{target}' has the weights of '{source}'")
@@ -99,7 +100,7 @@ def function_calls(path: str) -> frozenset[str]:
 
 
 class _Copy:
-    """A copy of a model with notes, as pieces; ``noted`` counts the nodes that got some."""
+    """A copy of a model with notes, as pieces; ``noted`` counts the nodes with notes."""
 
     def __init__(self, file: BinaryIO, notes: Mapping[str, Notes]) -> None:
         self._file, self._notes, self.noted = file, notes, 0
@@ -155,7 +156,7 @@ class _Copy:
         return _wrap(_ATTRIBUTE, pieces)
 
     def _is_note(self, field: _Field) -> bool:
-        """Whether an entry of metadata is an earlier note. The size of the file that a skeleton came from is none."""
+        """Whether an entry of metadata is an earlier note. The size of a skeleton's original file is not a note."""
         if field.end - field.payload > _LARGEST_ENTRY:
             return False
         keys = [self._read(each.payload, each.end) for each in self._fields(field.payload, field.end) if each.number == 1]
@@ -194,7 +195,7 @@ class _Copy:
         return found
 
     def read_pieces(self, pieces: list[Piece]) -> Iterator[bytes]:
-        """The bytes of the pieces, of ranges block by block."""
+        """The bytes of the pieces; ranges are read block by block."""
         for piece in pieces:
             if isinstance(piece, bytes):
                 yield piece
@@ -204,7 +205,7 @@ class _Copy:
 
 
 def _wrap(number: int, pieces: list[Piece]) -> list[Piece]:
-    """The pieces as one field of bytes; ranges that follow each other become one."""
+    """The pieces as one field of bytes; consecutive ranges are joined."""
     joined: list[Piece] = []
     for piece in pieces:
         last = joined[-1] if joined else None

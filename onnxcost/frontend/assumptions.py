@@ -1,4 +1,4 @@
-"""The open dims of a model's inputs: those given, those that follow from them, and those assumed by their role."""
+"""The open dims of a model's inputs: sizes that are given, derived from given ones, or assumed by role."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NO_NAMES = frozenset({"?", "*", "-", "None", "-1"})
 _SHARED = frozenset({"batch", "tokens", "frames", "height", "width", "samples", "nodes", "edges", "past", "channels"})
 """Roles whose dims usually have one size in the whole model."""
 _MEASURED = frozenset({"height", "width", "depth", "samples"})
-"""Roles whose sizes are those of pictures and sounds, however a dim is written."""
+"""Roles of dims of images and sounds, whose sizes do not depend on the name of the dim."""
 _NEAR = 64
 PROMPT, CACHED = 128, 128
 """Tokens of a prefill, and those in the cache of a decode step."""
@@ -46,7 +46,7 @@ _GIVEN, _EMPTY = Choice(0, "given", ""), Choice(0, "assumed", "prefill: empty ca
 
 @dataclass(slots=True)
 class OpenDim:
-    """A dim without a size: a symbol, wherever it stands, or ``input[axis]``.
+    """A dim without a size: a symbol, in all its places, or ``input[axis]``.
 
     ``group`` is the same for dims of one size in all inputs of a family, as in ``past_key_values.0.key`` and ``….1.key``;
     ``part`` says whether it belongs to the encoder or the decoder.
@@ -63,8 +63,8 @@ class OpenDim:
 class OpenDims:
     """The open dims of ``inputs``, and the sizes that are given: ``shapes`` by input, ``dims`` by symbol.
 
-    Raises InputError for a name or a rank that the model does not have, for a fixed dim given otherwise and for a symbol given
-    twice with two values. The types of ``inputs`` are written to.
+    Raises InputError for a name or a rank that the model does not have, for another size of a fixed dim and for two sizes of a
+    symbol. The types of ``inputs`` are modified.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class OpenDims:
         _refuse_unknown(shapes, self.by_name, "input")
         for value in inputs:
             for dim in value.type.tensor_type.shape.dim:
-                # Exporters write open dims as -1, or under a name that names nothing.
+                # Exporters write open dims as -1, or with a meaningless name.
                 if (dim.HasField("dim_value") and dim.dim_value < 0) or dim.dim_param in _NO_NAMES:
                     dim.Clear()
         self._given = _bind_given(self.by_name, shapes, dims)
@@ -149,7 +149,7 @@ class OpenDims:
         return found
 
     def _given_roles(self) -> dict[tuple[str, str], tuple[int, str]]:
-        """The given and the fixed sizes by role and part, and where each is from."""
+        """The given and the fixed sizes by role and part, and their sources."""
         links: dict[tuple[str, str], tuple[int, str]] = {}
         for dim in self.open.values():
             size = self._given_size(dim.name)
@@ -171,7 +171,7 @@ class OpenDims:
     def bind(self, moved: Mapping[str, tuple[int, str]] | None = None) -> tuple[BoundDim, ...]:
         """Writes a size into every open dim; returns the dims, with their sizes, that were open.
 
-        ``moved`` are sizes, with their reasons, that groups of assumed dims take in place of the usual ones.
+        ``moved`` are sizes, with their reasons, that groups of assumed dims take instead of the usual ones.
         """
         if not self._slots:
             return self._extra
@@ -239,7 +239,7 @@ class OpenDims:
         """The dims that add up to a total length: new tokens, and those in the cache."""
         parts = [dim for dim in self.open.values() if dim.name not in self._totals and dim.name not in self.expressions]
         parts = [dim for dim in parts if "max" not in dim.name.lower() and dim.part != "encoder" and dim.places]
-        # A cache that slides has a length of its own.
+        # A sliding cache has its own length.
         parts.sort(key=lambda dim: bool(re.search("sliding|window", dim.name.lower())))
         first = {dim.role.kind: dim.name for dim in reversed(parts) if dim.role.kind in ("past", "tokens")}
         return list(first.values())
@@ -281,7 +281,7 @@ class OpenDims:
         return Choice(dim.role.sizes[0], "assumed", dim.role.reason)
 
     def _takes_one_token(self, chosen: Mapping[str, Choice]) -> bool:
-        """Whether a step takes one new token, as in decoding: of an open length, of a fixed one, or where nothing says more."""
+        """Whether a step takes one new token, as in decoding: if its length is open or fixed, or nothing indicates more."""
         tokens = (dim.name for dim in self.open.values() if dim.role.kind == "tokens" and dim.part != "encoder")
         lengths = {chosen[name].value for name in tokens if name in chosen}
         fixed = self._links.get(("tokens", ""), self._links.get(("tokens", "decoder"), (None, "")))[0]
@@ -294,7 +294,7 @@ class OpenDims:
 
 
 def _in_order(expressions: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """The expressions, each after those that it refers to; expressions that refer to each other are left out."""
+    """The expressions, each after those that it refers to; circular ones are left out."""
     sorter = TopologicalSorter({key: [name for name in names if name in expressions] for key, names in expressions.items()})
     try:
         return list(sorter.static_order())
@@ -356,7 +356,7 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> No
 
 
 def _hint_at_layout(name: str, declared: Sequence[Any], shape: Sequence[int]) -> str:
-    """The shape with its channels where the model wants them, if they were given elsewhere."""
+    """The shape with its channels in the axis that the model expects, if they were given in another one."""
     for where, turned in turn_channels(shape):
         if all(not dim.HasField("dim_value") or dim.dim_value == size for dim, size in zip(declared, turned, strict=True)):
             return describe_layout(where, name, turned)

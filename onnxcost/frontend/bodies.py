@@ -1,4 +1,4 @@
-"""The shaped model, and helpers for the bodies of control flow: the values that go into them and come out."""
+"""The shaped model, and helpers for the bodies of control flow: their input and output values."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 Body = Callable[["GraphProto", str, Sequence[Value], "Pass | None"], tuple[list[Step], list[Value]]]
-"""Walks a subgraph: the graph, the prefix of its names, the values of its formal inputs, the pass through it that is known
-→ its steps and its outputs.
+"""Walks a subgraph: the graph, the prefix of its names, the values of its formal inputs, its traced pass → its steps and its
+outputs.
 """
 
 UNROLLED = 5_000
-"""Steps that the unrolling of a model's loops may make in all."""
+"""The most steps that unrolling the loops of a model may create in total."""
 WALKED = 50_000
-"""Nodes, constants and declared values of bodies that are looked at, after which no loop is unrolled any further."""
+"""The most nodes, constants and declared values of bodies that are visited; after that, loops are not unrolled further."""
 NO_LIMIT = 2**31 - 1
-"""From here on a trip count or a length is what exporters write if there is no limit: the largest number of their type."""
+"""A trip count or a length of at least this is what exporters write for no limit: the largest number of their type."""
 
 INT64, BOOL, FLOAT, DOUBLE = 7, 9, 1, 11
 """TensorProto's numbers of these element types."""
@@ -65,7 +65,7 @@ def known_value(name: str, tensor: TensorProto) -> Value:
 
 
 def unknown_like(name: str, source: Value) -> Value:
-    """A value of the same type whose elements are not known."""
+    """A value of the same type with unknown elements."""
     value = Value(name)
     if source.type is not None:
         value.learn_from(source)
@@ -74,19 +74,19 @@ def unknown_like(name: str, source: Value) -> Value:
 
 
 def give_value(output: Value | None, source: Value) -> None:
-    """The node's output is what a body made (or handed through)."""
+    """Makes an output of a body (or a value passed through it) the node's output."""
     if output is None:
         return
     if source.type is not None:
         output.learn_from(source)
     output.elements, output.content, output.is_bound = source.elements, source.content, source.is_bound
-    # A value that goes through thousands of bodies is found in one step.
+    # A value that passes through thousands of bodies is found in one step.
     output.same_as = source if source.tensor is not None or source.same_as is None else source.same_as
     output.is_constant = source.is_constant
 
 
 def close_body(step: Step, made: Sequence[Value | None], steps: list[Step]) -> None:
-    """The node itself, behind the nodes of its body: it hands on, at the same position, what they made."""
+    """The node itself, after the nodes of its body: it passes on their outputs at the same positions."""
     step.inputs = tuple(made)
     steps.append(step)
 
@@ -102,8 +102,8 @@ def stack_elements(output: Value, element: Value, count: int, axis: int) -> None
 
 
 def merge_types(output: Value, alternatives: Sequence[Value]) -> None:
-    """One type for what either branch may give: the larger of each dim, as a bound where they differ. Of tensors of different
-    ranks it is the element type alone.
+    """One type for the output of either branch: the larger of each dim, as a bound if they differ. For tensors of different
+    ranks, it is only the element type.
     """
     from onnx import TypeProto
 
@@ -123,7 +123,7 @@ def merge_types(output: Value, alternatives: Sequence[Value]) -> None:
 
 
 def any_iteration(prefix: str, carried: Sequence[Value]) -> list[Value]:
-    """The formal inputs of an iteration that may be any: its number is not known."""
+    """The formal inputs of an arbitrary iteration: its number is unknown."""
     number, condition = Value(f"{prefix}iteration"), Value(f"{prefix}condition")
     number.learn(tensor_type(INT64, ()))
     condition.learn(tensor_type(BOOL, ()))
@@ -131,7 +131,7 @@ def any_iteration(prefix: str, carried: Sequence[Value]) -> list[Value]:
 
 
 def keeps_shapes(inner: Sequence[Step], outputs: Sequence[Value], arguments: Sequence[Value]) -> bool:
-    """Whether every iteration is as this one: all shapes known, those carried unchanged."""
+    """Whether every iteration is like this one: all shapes are known, and carried ones do not change."""
     is_shaped = all(value is None or value.is_shaped for step in inner for value in step.outputs)
     carried = zip(outputs[1:], arguments[2:], strict=False)
     return is_shaped and all(new.signature == old.signature and new.elements is old.elements for new, old in carried)
@@ -149,7 +149,7 @@ def is_identity_of(value: Value, source: Value, steps: Sequence[Step]) -> bool:
 
 
 def find_unchanged(graph: GraphProto, first_input: int, first_output: int, carried: Sequence[Value]) -> list[bool]:
-    """Which of the carried values every iteration hands on as they are: converters carry a loop's weights so."""
+    """The carried values that every iteration passes on unchanged: converters carry a loop's weights like this."""
     source = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Identity" and node.input and node.output}
     kept = []
     for i in range(len(carried)):
@@ -162,7 +162,7 @@ def find_unchanged(graph: GraphProto, first_input: int, first_output: int, carri
 
 
 def forget_elements(carried: Sequence[Value], kept: Sequence[bool]) -> list[Value]:
-    """What any iteration may find: the elements of what stays as it is, the types of everything else."""
+    """The initial values of an arbitrary iteration: the elements of unchanged values, the types of all others."""
     return [value if is_kept else unknown_like(value.name, value) for value, is_kept in zip(carried, kept, strict=True)]
 
 
@@ -170,12 +170,12 @@ def forget_elements(carried: Sequence[Value], kept: Sequence[bool]) -> list[Valu
 class ShapedModel:
     """The steps in execution order, the values at the model's edges, and the caveats of the walk.
 
-    Where the branches of an If make tensors of different ranks (``has_ranks``), ``rank_of`` says which shape counts: the
-    larger (-1), the smaller (0) or none. ``trips`` are the user's, by the names of the ``loops``, and so are ``fixed``, the
-    types of outputs that inference may leave open; ``unrolled`` is how many steps unrolling has made so far, ``walked`` how
-    many nodes, constants and declared values of bodies were looked at, ``held`` how many tensors sequences hold. ``stored``
-    has, by the identity of a body's graph or Constant node, that object and its constants: a body is stored once, however
-    often it is walked. The Constant nodes of functions are there under the mark that their copies share.
+    If the branches of an If have outputs of different ranks (``has_ranks``), ``rank_of`` says which shape counts: the larger
+    (-1), the smaller (0) or none. ``trips`` are the user's, by the names of the ``loops``, and so are ``fixed``, the types of
+    outputs that inference may leave open; ``unrolled`` is the number of steps that unrolling has created so far, ``walked``
+    that of visited nodes, constants and declared values of bodies, ``held`` that of tensors in sequences. ``stored`` has, by
+    the identity of a body's graph or Constant node, that object and its constants: a body is stored once, however often it is
+    walked. The Constant nodes of functions are in it under the mark that their copies share.
     """
 
     model: ModelProto
@@ -200,13 +200,13 @@ class ShapedModel:
 
 
 def read_initial(step: Step, values: Sequence[Value | None]) -> list[Step]:
-    """A step that reads the constants that a loop starts from: states, which the body sees under other names."""
+    """A step that reads the constants that a loop starts with: states, which have other names in the body."""
     stored = tuple(value for value in values if value is not None and value.is_constant)
     return [hand_on(f"{step.name}/initial", stored, ())] if stored else []
 
 
 def hand_on(name: str, values: tuple[Value, ...], made: tuple[Value, ...]) -> Step:
-    """A step that reads the values and hands them on."""
+    """A step that reads the values and passes them on."""
     from onnx import NodeProto
 
     return Step(StoredNode.of(NodeProto(op_type="Identity")), name, "", values, made)

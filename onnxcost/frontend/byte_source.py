@@ -1,5 +1,5 @@
-"""Where a model's bytes come from: a file, bytes in memory, an open file, a pipe, a URL. Only the ranges that are asked for are
-read, and of a URL what a request brings along.
+"""Where a model's bytes come from: a file, bytes in memory, an open file, a pipe, a URL. Only requested ranges are read, and
+from a URL also the rest of each request.
 
 Nothing is memory-mapped: reading a mapped file that shrinks kills the process, and its pages count as the process's memory.
 """
@@ -34,12 +34,12 @@ class ByteSource(Protocol):
     path: str
     """"" if the bytes are not those of a file."""
     step: int
-    """The fewest bytes that are worth a separate read."""
+    """The fewest bytes for which a separate read pays off."""
     size: int | None
-    """The number of bytes; None for a stream, which is read forward only, until its end has been reached."""
+    """The number of bytes; None for a stream, which is only read forward, until its end is reached."""
 
     def read(self, start: int, end: int) -> bytes | memoryview:
-        """The bytes from ``start`` to ``end``, or to the last one where that comes first."""
+        """The bytes from ``start`` to ``end``, or to the last one if that comes first."""
 
     def check(self) -> None:
         """Raises InputError if the source has changed since it was opened."""
@@ -47,7 +47,7 @@ class ByteSource(Protocol):
 
 @contextmanager
 def open_source(source: ModelSource | None, *, has_weights: bool = False) -> Iterator[ByteSource]:
-    """The source to read from; of a model in a container, the model. An open file is read from its position, which is restored
+    """The source to read from; for a container, the model in it. An open file is read from its position, which is restored
     afterwards if the file is seekable. ``has_weights`` as in ``unpack``.
 
     Raises InputError for what cannot be read.
@@ -63,7 +63,7 @@ def is_packed(source: ModelSource | None) -> bool:
 
 
 def _unpack(plain: ByteSource, has_weights: bool) -> ByteSource:
-    """The model in a container, or the source itself. Without ``has_weights``, weights may be left out where that saves time.
+    """The model in a container, or the source itself. Without ``has_weights``, weights may be left out to save time.
 
     Raises ModelError for a container that cannot be read.
     """
@@ -118,7 +118,7 @@ def _open_plain(source: ModelSource | None) -> Iterator[ByteSource]:
 def read_stream(source: ModelSource) -> bytes:
     """All bytes of a pipe, of standard input, or of the model in a container.
 
-    Raises InputError for more than LARGEST and where nothing is written to it.
+    Raises InputError for more than LARGEST and if nothing is written to it.
     """
     with open_source(source, has_weights=True) as data:
         content = bytes(data.read(0, LARGEST + 1))
@@ -199,7 +199,7 @@ class _FileSource:
             raise self._change_error()
 
     def _identify(self, named: bool) -> tuple[int, ...]:
-        """What tells one state of the file from another; with ``named``, of the file that now has its name."""
+        """The identity and state of the file; with ``named``, of the file that now has its name."""
         try:
             now = os.stat(self.path) if named and os.path.exists(self.path) else os.fstat(self._file.fileno())  # noqa: PTH110, PTH116
         except (OSError, ValueError, AttributeError):
@@ -211,7 +211,7 @@ class _FileSource:
 
 
 class _StreamSource:
-    """A source that can be read only once, forward; ``head`` has been read from it already."""
+    """A source that can only be read once, forward; ``head`` has already been read from it."""
 
     step = 2**16
 
@@ -239,22 +239,22 @@ class _StreamSource:
 
 
 NEAR = 2**15
-"""Bytes that cost less to read along than another request does."""
+"""A gap of up to this many bytes is read instead of sending another request."""
 AFTER_JUMP, LARGEST_READ, GROWTH = 2**12, 2**20, 4
-"""The bytes that are read behind a gap, the most that are read at once, and the factor between them in a row."""
+"""The bytes that are read after a gap, the most that are read at once, and the growth factor of consecutive reads."""
 BEFORE_FORESEEN, AT_FORESEEN = 2**10, 2**14
-"""The bytes that are read before a place where the reader is expected, and from there on."""
+"""The bytes that are read before and after a position where the reader is expected."""
 DRIFT = 2**6
-"""How far the distances between two payloads of a series may differ: names have numbers of other lengths."""
+"""How far the distances between two payloads of a series may differ: numbers in names have different lengths."""
 LONGEST_SERIES, MOST_AHEAD = 64, 256
-"""The most distances in a series, and the most that are foreseen."""
+"""The most distances in a series, and the most that are predicted."""
 
 
 class _RemoteSource:
-    """A model at a URL. What was read of it is kept, so that reading it once more takes a request alone.
+    """A model at a URL. The bytes that were read are cached, so that reading it again takes only one request.
 
-    The reader jumps from payload to payload. Where the distances repeat, as those of the layers of a network do, the places
-    where it will arrive are requested all at once.
+    The reader jumps from payload to payload. If the distances repeat, like those of the layers of a network, the next positions
+    are requested in parallel.
     """
 
     step = 1024
@@ -302,7 +302,7 @@ class _RemoteSource:
         self.file.check()
 
     def _fetch(self, start: int, end: int) -> None:
-        """Requests the bytes from ``start`` on, as many as are worth a request, and those that will be read after a jump."""
+        """Requests bytes from ``start`` on, as many as pay off, and those that will be read after a jump."""
         self._grown = min(GROWTH * self._grown, LARGEST_READ)
         asked = [(start, max(end, start + self._grown))]
         asked += [(place - BEFORE_FORESEEN, place + AT_FORESEEN) for place in self._foresee(start)]
@@ -317,14 +317,14 @@ class _RemoteSource:
             self._parts.insert(at, content)
 
     def _missing(self, first: int, last: int) -> Span | None:
-        """The part of a range, up to the next bytes that are there, that begins with a missing byte; None if there is none."""
+        """The part of a range from its first missing byte to the next cached one; None if nothing is missing."""
         at = bisect_right(self._starts, first)
         first = max(first, self._starts[at - 1] + len(self._parts[at - 1]))
         last = min(last, self.size or 0, *self._starts[at : at + 1])
         return (first, last) if first < last else None
 
     def _foresee(self, start: int) -> list[int]:
-        """Where the reader will jump to from ``start``, if its latest jumps are a series that repeats."""
+        """The positions that the reader will jump to from ``start``, if its latest jumps are a repeating series."""
         jumps = self._jumps if self._jumps and self._jumps[-1] == start else []
         distances = [after - before for before, after in pairwise(jumps)]
         longest, length = 0, 1
@@ -347,7 +347,7 @@ _KEPT_LOCK = threading.Lock()
 
 @contextmanager
 def _open_url(url: str) -> Iterator[_RemoteSource | _FileSource]:
-    """The model at a URL: its download if there is one, else with what was read of it before if it has not changed since."""
+    """The model at a URL: its download if there is one, else with the bytes read before if it has not changed."""
     with _KEPT_LOCK:
         known = _KEPT.pop(url, None)
     file = open_remote(url, FIRST if known is None else 1)

@@ -1,4 +1,4 @@
-"""Computes small constants, only when a shape or a branch asks for one."""
+"""Computes small constants, only if a shape or a branch needs one."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def is_repeatable(step: Step) -> bool:
-    """Whether equal inputs give equal outputs, by one run of one operator: no random generator, no subgraph."""
+    """Whether equal inputs give equal outputs, with one run of one operator: no random generator, no subgraph."""
     return step.node.op_type not in RANDOM and not step.has_subgraph
 
 
 def can_fold(step: Step) -> bool:
-    """Whether the step's outputs are small and follow from known values alone."""
+    """Whether the step's outputs are small and follow only from known values."""
     if step.node.op_type in SHAPE_READERS:
         return not step.domain and all(value is None or (value.is_shaped and value.dims is not None) for value in step.inputs)
     if step.domain or step.node.op_type not in OPERATORS or step.has_subgraph:
@@ -37,7 +37,7 @@ def can_fold(step: Step) -> bool:
 def fold_value(value: Value, opsets: Mapping[str, int]) -> TensorProto | None:
     """The elements of a value that ``is_known``, computed now if need be; None if it turns out that they cannot be.
 
-    The chain that leads to the value is walked with a stack of its own: chains of thousands of nodes occur.
+    The chain that leads to the value is walked with an explicit stack: chains of thousands of nodes occur.
     """
     stack = [value]
     while stack:
@@ -68,7 +68,7 @@ def _waits_for(value: Value) -> list[Value]:
 
 
 def _evaluate(step: Step, opsets: Mapping[str, int]) -> None:
-    """Computes one node's outputs; what cannot be computed stays unknown."""
+    """Computes one node's outputs; those that cannot be computed stay unknown."""
     for value in step.outputs:
         if value is not None:
             value.folds_from = None
@@ -92,7 +92,7 @@ def _evaluate(step: Step, opsets: Mapping[str, int]) -> None:
 _REMEMBERED, _LONGEST = 1024, 4096
 """Nodes whose outputs are remembered, and the bytes of all inputs and attributes of one of them."""
 _computed: dict[Hashable, tuple[Value, ...]] = {}
-"""What nodes made, for those that are alike: models repeat their shape arithmetic."""
+"""The outputs of nodes, for equal ones: models repeat their shape arithmetic."""
 
 
 def _signature(step: Step, opset: int) -> Hashable | None:

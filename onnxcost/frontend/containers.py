@@ -1,6 +1,5 @@
-"""Models inside other files: compressed, alone in a zip archive, as text, and in onnxruntime's own format.
-
-Compressed models are read as streams: what is left out of a model is not kept once it is decompressed either.
+"""Models inside other files: compressed, in a zip archive, as text, and in onnxruntime's own format. Compressed models are read
+as streams: parts that are left out of a model are not kept after decompression, either.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from onnxcost.files import MODEL_NAME, Readable, read_up_to
 HEAD = 512
 """Bytes that tell what a file is."""
 MOST_UNPACKED = 2**34
-"""Bytes that are read of a compressed model: a few megabytes of zeros, compressed, become terabytes."""
+"""The most bytes that are read of a compressed model: a few megabytes can decompress to terabytes of zeros."""
 MOST_TEXT = 2**28
 """Bytes of a text that are parsed."""
 
 
 class Container(NamedTuple):
-    """A kind of file that holds a model: what it is called, the pattern that it begins with, and what opens it.
+    """A kind of file that holds a model: its title, the pattern at its start, and the function that opens it.
 
-    ``open`` gives a stream of the model, its bytes, or None for a file of this kind that holds no model.
+    ``open`` returns a stream of the model, its bytes, or None for a file of this kind without a model.
     """
 
     name: str
@@ -35,13 +34,13 @@ class Container(NamedTuple):
 
 
 def find_container(head: bytes) -> Container | None:
-    """The kind of container that begins with ``head``; None for what is a plain model, or none at all."""
+    """The kind of container that begins with ``head``; None for a plain model, or for anything else."""
     return next((each for each in CONTAINERS if each.pattern.match(head)), None)
 
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Turns what a decoder raises into a ModelError."""
+    """Turns the exceptions of a decoder into a ModelError."""
     try:
         yield
     except OnnxCostError:
@@ -55,7 +54,7 @@ def explained(name: str) -> Iterator[None]:
 
 
 class UnpackedStream(io.RawIOBase):
-    """A decompressed stream, which ends in an error after MOST_UNPACKED bytes; what its decoder raises becomes a ModelError."""
+    """A decompressed stream, with an error after MOST_UNPACKED bytes; the exceptions of its decoder become a ModelError."""
 
     def __init__(self, stream: Readable, name: str) -> None:
         self._stream, self._name, self._left = stream, name, MOST_UNPACKED
@@ -71,7 +70,7 @@ class UnpackedStream(io.RawIOBase):
 
 
 def _open_with(module: str) -> Callable[[BinaryIO, bool], Readable]:
-    """What opens a file with a module of the standard library, which is imported then."""
+    """A function that opens a file with a module of the standard library, which it imports."""
     return lambda file, _: import_module(module).open(file)
 
 

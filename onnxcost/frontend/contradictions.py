@@ -1,4 +1,6 @@
-"""Nodes that cannot exist with their input shapes: what onnx's inference refuses, and what it lets pass or crashes on."""
+"""Nodes that cannot exist with their input shapes: those that onnx's inference rejects, and those that it accepts or crashes
+on.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 class Contradiction(ModelError):
     """A node that cannot exist with its input shapes.
 
-    ``step`` is that node, with ``pairs`` of the sizes that it gets and wants. ``node``, at ``position`` in the order of
+    ``step`` is that node, with ``pairs`` of the sizes that it gets and expects. ``node``, at ``position`` in the order of
     execution, is the graph's node that it is or that contains it. Its input must have a multiple of the ``factors`` elements.
     """
 
@@ -167,7 +169,7 @@ def _multiples(step: Step) -> list[tuple[int, int]]:
 
 
 def _check_labels(step: Step) -> None:
-    """A label of Einsum has one size, that of a constant if one has it."""
+    """A label of Einsum has one size: that of a constant, if a constant has the label."""
     equation = step.attributes["equation"].s.decode(errors="replace") if "equation" in step.attributes else ""
     terms = equation.partition("->")[0].replace(" ", "").split(",")
     if "." in equation or len(terms) != len(step.inputs):
@@ -212,7 +214,7 @@ def _size(step: Step, index: int, axis: int) -> int | None:
 
 
 def _compare(step: Step, index: int, axis: int, wanted: int | None, *, is_open: bool = False) -> None:
-    """``is_open``: what is wanted may change as well."""
+    """``is_open``: the expected size may change as well."""
     got = _size(step, index, axis)
     if got is not None and wanted is not None and got != wanted:
         text = f"dim {axis} of its input {index} is {got}, but must be {wanted}"
@@ -221,7 +223,7 @@ def _compare(step: Step, index: int, axis: int, wanted: int | None, *, is_open: 
 
 
 def _range_end(value: Value, opsets: Mapping[str, int]) -> int | None:
-    """One more than the last number of a Range, also behind nodes that reshape it or add a number; None for other values."""
+    """One more than the last number of a Range, also after nodes that reshape it or add a number; None for other values."""
     added = 0
     for _ in range(8):
         step = (value.same_as or value).folds_from
@@ -257,9 +259,8 @@ def check_sizes(step: Step) -> None:
 
 
 def refuse_contradiction(step: Step, message: str, pairs: Sequence[tuple[int, int]] = ()) -> None:
-    """An inference that fails although it knew all shapes has found a contradiction; one that lacked data has not.
-
-    What holds tensors has no shape: a Loop may carry a sequence where its body declares an optional one.
+    """An inference that fails although it knew all shapes has found a contradiction; one that lacked data has not. Containers
+    of tensors have no shape: a Loop may carry a sequence although its body declares an optional one.
     """
     lacks_data = any(v is not None and (v.dims is None or not v.is_shaped or v.is_bound) for v in step.inputs)
     lacks_data = lacks_data or "xternal" in message
@@ -273,7 +274,7 @@ def refuse_contradiction(step: Step, message: str, pairs: Sequence[tuple[int, in
 
 
 def mismatches(step: Step) -> list[tuple[int, int]]:
-    """Pairs of a size that such a node gets and one that it may be made for: a size of a constant, or of another input."""
+    """Pairs of a size that such a node gets and one that it may expect: a size of a constant, or of another input."""
     shapes = [
         ([dim for dim in value.dims if isinstance(dim, int)], value.is_constant)
         for value in step.inputs[:_MOST_PAIRS]
@@ -297,7 +298,7 @@ def mismatches(step: Step) -> list[tuple[int, int]]:
         window = next((list(a.ints) for name, a in step.attributes.items() if name == "kernel_shape"), shapes[-1][0][2:])
         pairs.update(((room, size), None) for room, size in zip(shapes[0][0][2:], window, strict=False) if room < size)
     for (index, (mine, is_mine)), (other, (theirs, is_theirs)) in permutations(enumerate(shapes), 2):
-        if is_mine:  # which no size of an input changes
+        if is_mine:  # which does not depend on the sizes of inputs
             continue
         aligned = [*zip(reversed(mine), reversed(theirs), strict=False), *zip(mine, theirs, strict=False)]
         if operator == "Gemm":
@@ -314,7 +315,7 @@ _MOST_PAIRS = 12
 
 
 def _wanted(step: Step, name: str) -> list[int]:
-    """The known sizes that a Reshape, Expand or Split wants: an attribute of this name in old models, else the second input."""
+    """The known target sizes of a Reshape, Expand or Split: an attribute of this name in old models, else the second input."""
     if name in step.attributes:
         return list(step.attributes[name].ints)
     target = step.inputs[1] if len(step.inputs) > 1 else None

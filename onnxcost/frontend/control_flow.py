@@ -66,7 +66,7 @@ def run_if(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> Non
 
 
 def _choose_rank(output: Value, ends: Mapping[str, Value], found: ShapedModel) -> str:
-    """Gives an output whose branches make tensors of different ranks the shape of one of them; returns how it counts."""
+    """Gives an output whose branches have different ranks the shape of one of them; returns how it counts."""
     text = " and ".join([f"{len(value.dims or ())} in its {which} branch" for which, value in ends.items()])
     text = f"the dims of '{output.name}' are {text}"
     found.has_ranks = True
@@ -80,7 +80,7 @@ def _choose_rank(output: Value, ends: Mapping[str, Value], found: ShapedModel) -
 
 
 def _walk_idle(step: Step, graph: GraphProto | None, body: Body, found: ShapedModel) -> list[Step]:
-    """The steps of a branch that is not taken, once for all executions: they say what its constants are for."""
+    """The steps of a branch that is not taken, once for all executions: they show the purpose of its constants."""
     if graph is None or id(graph) in found.stored:
         return []
     before = found.unrolled, found.walked, len(found.loops), len(found.caveats)
@@ -96,7 +96,7 @@ def _walk_idle(step: Step, graph: GraphProto | None, body: Body, found: ShapedMo
 def _walk_both(
     step: Step, branches: Sequence[GraphProto | None], body: Body, found: ShapedModel
 ) -> dict[str, tuple[list[Step], list[Value]]]:
-    """What each branch makes, by its name; one that is invalid with these shapes is left out."""
+    """The outputs of each branch, by name; one that is invalid with these shapes is left out."""
     walked, contradictions = {}, []
     for which, graph in zip(("then", "else"), branches, strict=True):
         if graph is None:
@@ -140,7 +140,7 @@ def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     ]
     for i, (value, axis) in enumerate(zip(sequences, axes, strict=True)):
         arguments.append(_without_axes(f"{step.name}/slice_{i}", value, [axis, *[0] * batched]))
-        if value.is_constant:  # what reads the slices says what the constant is for, such as the weights of layers
+        if value.is_constant:  # the readers of the slices show the purpose of the constant, such as the weights of layers
             step.idle = [*step.idle, hand_on(f"{step.name}/slices_{i}", (value,), (arguments[-1],))]
     if trips is None or batch is None:
         why = f"because the length of its sequence is unknown; {how_often(step)}"
@@ -162,7 +162,9 @@ def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
             stack_elements(whole, unknown_like("", whole), batch, 0)
         give_value(output, whole)
     ends = [*outputs[: len(states)], *[None] * (len(step.outputs) - len(states))]
-    close_body(step, [*ends, *[None if value.is_constant else value for value in inputs]], steps)  # which are there throughout
+    close_body(
+        step, [*ends, *[None if value.is_constant else value for value in inputs]], steps
+    )  # which stay in memory throughout
 
 
 def _axes(step: Step, name: str, count: int) -> list[int]:
@@ -245,7 +247,7 @@ def run_sequence_map(step: Step, body: Body, found: ShapedModel, steps: list[Ste
 
 
 def _any_element(name: str, source: Value) -> Value:
-    """An element of a sequence whose elements are not known, of the type that they all have; a tensor is as it is."""
+    """An element of a sequence with unknown elements, with their common type; a tensor is returned as it is."""
     if source.type is None or not source.type.HasField("sequence_type"):
         return source
     value = Value(name)

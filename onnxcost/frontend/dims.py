@@ -23,7 +23,7 @@ SHOWN = 20
 
 
 def describe_assumptions(dims: Sequence[BoundDim]) -> str:
-    """The end of a message: which dims were assumed, and the options that replace them."""
+    """The end of a message: the assumed dims, and the options that replace them."""
     assumed = [dim for dim in dims if dim.source == "assumed"]
     if not assumed:
         return ""
@@ -54,7 +54,7 @@ def _tensor(name: str, value: Any, element_type: int) -> TensorProto:
 
     try:
         given, wanted = np.asarray(value), np.dtype(tensor_dtype_to_np_dtype(element_type))
-        # Infinity as an integer, or 300 as one of 8 bits, would become any other number.
+        # Infinity as an integer, or 300 in 8 bits, would become an arbitrary number.
         if wanted.kind in "iu" and given.dtype.kind in "iuf" and given.size:
             limits = np.iinfo(wanted)
             if not (limits.min <= given.min() and given.max() <= limits.max):
@@ -216,7 +216,7 @@ def name_shape(source: ModelSource, shapes: Mapping[str, Sequence[int]]) -> dict
 
 
 def turn_channels(shape: Sequence[int]) -> list[tuple[str, tuple[int, ...]]]:
-    """A shape with its channels elsewhere, behind a batch or, of an image, without one: where they are then, and the shape."""
+    """A shape with its channels in another axis, after a batch or, for an image, without one: the axis, and the shape."""
     if len(shape) < 3:
         return []
     first, *rest = shape
@@ -230,7 +230,7 @@ def describe_layout(where: str, name: str, shape: Sequence[int]) -> str:
 
 
 def hint_at_channels(shapes: Mapping[str, Sequence[int]], pairs: Sequence[tuple[int, int]]) -> str:
-    """A hint at the layout, where a node gets one dim of a given shape and wants the one that stands for its channels."""
+    """A hint at the layout, if a node gets one dim of a given shape and expects the one in the place of its channels."""
     for name, shape in shapes.items():
         for where, turned in turn_channels(shape):
             channels = turned[-1] if where == "last" else turned[1]
@@ -246,7 +246,7 @@ def _describe(value: ValueInfoProto) -> str:
 
 
 def _fitting_inputs(inputs: Sequence[ValueInfoProto], shape: Sequence[int]) -> list[str]:
-    """The inputs that a shape fits: those with open dims, if there are any; of several of the same symbols the first."""
+    """The inputs that a shape fits: those with open dims, if there are any; of several with the same symbols, the first."""
     fitting, is_open = [], set()
     for value in inputs:
         tensor = value.type.tensor_type

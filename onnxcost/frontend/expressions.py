@@ -46,7 +46,7 @@ def _parse(text: str) -> ast.expr | None:
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Python would advise the author of such a line
+            warnings.simplefilter("ignore")  # Python's warnings to the author of such a line
             return ast.parse(text, mode="eval").body
     except _NO_EXPRESSION:
         return None
@@ -87,7 +87,7 @@ def is_hyphenated(text: str) -> bool:
 def evaluate(text: str, known: Mapping[str, int], *, strict: bool = False) -> int | None:
     """The value of the expression, divisions rounded down; None if it is not a size, or not an expression of ``known``.
 
-    With ``strict`` an invalid expression raises what Python raises for it.
+    With ``strict``, an invalid expression raises Python's exception.
     """
     tree = _parse(text)
     if tree is None:

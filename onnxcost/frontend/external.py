@@ -1,8 +1,8 @@
-"""The tensors that a model stores, and external data: the files beside it that hold some of them, and which are refused.
+"""The tensors that a model stores, and external data: the files next to it that hold some of them, and which are refused.
 
-The rules for files are those of onnx's docs/security.md that onnxruntime keeps: a file lies in the model's folder, even when
-all symbolic links are followed, and is a regular one. Unlike onnx, a file with several names (hard links) is read: conda and uv
-install packages that way.
+The rules for files are those of onnx's docs/security.md that onnxruntime keeps: a file must be in the model's folder, even
+after following all symbolic links, and be a regular one. Unlike onnx, a file with several names (hard links) is read: conda and
+uv install packages that way.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Stored(NamedTuple):
 
     @property
     def is_external(self) -> bool:
-        """Whether its payload lies in another file."""
+        """Whether its payload is in another file."""
         return bool(self.tensor.data_location == self.tensor.EXTERNAL)
 
     @property
@@ -100,7 +100,7 @@ MOST_CHARACTERS = 100
 
 
 def leaves_folder(location: str) -> bool:
-    """Whether the text of a location alone leads out of the model's folder; no file is looked at."""
+    """Whether the text of a location leads out of the model's folder; no file is accessed."""
     is_absolute = Path(location).is_absolute() or os.path.splitdrive(location)[0]
     return bool(is_absolute) or os.pardir in Path(os.path.normpath(location)).parts
 
@@ -136,7 +136,7 @@ def data_file(model: str | os.PathLike[str], stored: Stored) -> Path | None:
 def open_data(file: Path, stored: Stored) -> BinaryIO:
     """Opens the file that ``data_file`` returned, for reading. Raises MeasurementError if another file has replaced it."""
     try:
-        # Never waits, as opening a pipe would.
+        # Does not wait, as opening a pipe would.
         opened = os.open(
             file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         )

@@ -1,4 +1,4 @@
-"""What marks a skeleton, and the kinds of files that are no ONNX models, told by their first bytes once they did not parse."""
+"""The marks of a skeleton, and kinds of files that are not ONNX models, recognized by their first bytes if parsing fails."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ _DATA = frozenset({".data", ".bin", ".weights"})
 
 
 def describe_file(head: bytes, path: str) -> str:
-    """What the file that begins with ``head`` is, and what to do; "" if that is not known. No byte of it is quoted."""
+    """What the file that begins with ``head`` is, and what to do; "" if unknown. No byte of it is quoted."""
     if not any(head):
         return f"its first {len(head)} bytes are zero, as in an incomplete copy or download"
     found = _BEGINNING.match(head)

@@ -1,4 +1,4 @@
-"""The search for sizes that fit: where a node cannot exist with the assumed sizes, the next sensible ones are tried."""
+"""The search for sizes that fit: if a node cannot exist with the assumed sizes, the next sensible ones are tried."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ MOST_DIMS = 16
 """The most dims that are changed for one contradiction: those nearest to its node."""
 
 _LARGEST = 2**31
-"""Above all sizes that are tried."""
+"""Larger than all sizes that are tried."""
 FITTED = "the first that fits"
-"""How the reason begins for which a size follows from the graph."""
+"""The start of the reason for a size that follows from the graph."""
 _LONGEST = 30
 """The most characters of a node's name in a reason."""
 
@@ -199,7 +199,7 @@ def _moves(
 
 
 def _oblong(sides: Sequence[tuple[str, int]], got: int, wanted: int) -> Iterator[tuple[float, dict[str, int]]]:
-    """Sides of an image, multiples of 8, with the area that is wanted: the nearer to a square the better, wide before tall."""
+    """Sides of an image, multiples of 8, with the required area: preferably near a square, wide before tall."""
     if len(sides) != 2 or got <= 0 or (area := sides[0][1] * sides[1][1] * wanted) % (64 * got):
         return
     blocks = area // (64 * got)
@@ -213,8 +213,8 @@ def _oblong(sides: Sequence[tuple[str, int]], got: int, wanted: int) -> Iterator
 def _clips(
     frames: OpenDim, count: int, sides: Sequence[tuple[str, int]], got: int, wanted: int
 ) -> Iterator[tuple[float, dict[str, int]]]:
-    """Another usual number of frames, and square images with which the clip has as many patches as are wanted, with or without
-    one token more.
+    """Another usual number of frames, and square images for which the clip has the required number of patches, with or without
+    one more token.
     """
     for extra in (0, 1):
         pixels = count * sides[0][1] * sides[1][1] * (wanted - extra)
@@ -231,7 +231,7 @@ _LONGEST_SIDE, _MOST_OBLONG = 256, 6
 def _factorizations(
     dims: Mapping[str, OpenDim], sizes: Mapping[str, int], got: int, wanted: int
 ) -> Iterator[tuple[float, dict[str, int]]]:
-    """Sizes of all dims with the product that a Reshape wants, if theirs is what it gets: the largest takes what is left."""
+    """Sizes of all dims with the product that a Reshape expects, if it gets theirs: the largest takes the remaining factor."""
     product = prod(sizes[dim.name] for dim in dims.values())
     if len(dims) < 2 or min(product, got, wanted) <= 0 or got % product or wanted % (got // product):
         return

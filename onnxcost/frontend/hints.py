@@ -1,4 +1,4 @@
-"""The sizes of inputs that a model's metadata and the documents beside its file state."""
+"""The sizes of inputs in a model's metadata and in the documents next to its file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 Hints = dict[str, tuple[int, str]]
-"""By the kind of a dim: its size, and where that is written."""
+"""By the kind of a dim: its size, and the source."""
 
 SIDE_KEYS = ("imgsz", "img_size", "image_size", "input_size", "imagesize")
 _DOCUMENTS = ("genai_config.json", "config.json", "preprocessor_config.json")
@@ -58,7 +58,7 @@ class Setting(NamedTuple):
 
 
 def settings_beside(path: str) -> dict[str, Setting]:
-    """The numbers and truth values in the documents beside a model's file by their keys, at any depth; the first of a key."""
+    """The numbers and truth values in the documents next to a model's file by their keys, at any depth; the first of a key."""
     found: dict[str, Setting] = {}
     for file, document in _documents_beside(path):
         for level in _levels(document):

@@ -1,4 +1,4 @@
-"""How often a Loop runs whose condition counts: comparisons of whole numbers that each iteration changes by the same amount."""
+"""The iterations of a Loop with a counter: its condition compares whole numbers that change by a constant per iteration."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from onnxcost.operators.traits import CASTS, VIEWS
 _INTEGERS = frozenset({2, 3, 4, 5, 6, 7, 12, 13})
 """TensorProto's numbers of these element types."""
 _EXACT: Mapping[int, int] = {1: 2**24, 10: 2**11, 11: 2**53, 16: 2**8}
-"""Up to which size each whole number is one of a type of floats: beyond it, a counter stands still."""
+"""Up to this size, a type of floats has each whole number: beyond it, a counter stops changing."""
 _SAME = VIEWS | CASTS
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "Less": lt, "LessOrEqual": le, "Greater": gt, "GreaterOrEqual": ge, "Equal": eq,
 }  # fmt: skip
 _CONNECTIVES: Mapping[str, Callable[[bool, bool], bool]] = {"And": and_, "Or": or_, "Xor": xor}
 _DEEPEST = 100
-"""Nodes from the condition back to what it is computed from."""
+"""The most nodes between the condition and the values that it is computed from."""
 
 
 class Progression(NamedTuple):
@@ -33,7 +33,7 @@ class Progression(NamedTuple):
 
 
 class _Open(Exception):
-    """The condition is none of those that can be followed."""
+    """The condition cannot be followed."""
 
 
 def count_iterations(
@@ -45,8 +45,7 @@ def count_iterations(
 ) -> int | None:
     """The iterations until the condition is false; None if it never is, or cannot be followed.
 
-    ``inner``, ``arguments`` and ``outputs`` are those of an iteration that stands for all, ``carried`` what the first
-    starts from.
+    ``inner``, ``arguments`` and ``outputs`` are those of an iteration that represents all, ``carried`` the initial values.
     """
     body = _Body(inner, arguments, outputs, carried, opsets)
     try:
@@ -58,7 +57,7 @@ def count_iterations(
 
 
 class _Body:
-    """An iteration; ``turns`` are those in which a comparison may come out in another way than in the one before, ``floats``
+    """An iteration; ``turns`` are those in which a comparison may have another result than in the previous one, ``floats``
     the counters that are floats, with the largest number to which they count.
     """
 
@@ -80,7 +79,7 @@ class _Body:
         """A condition, as a function of the iteration."""
         if (number := number_in(value, self.opsets)) is not None:
             return lambda trip: bool(number)
-        if value is not None and self.places.get(id(value)) == 1:  # what comes in is true in an iteration that runs
+        if value is not None and self.places.get(id(value)) == 1:  # the incoming condition is true in an iteration that runs
             return lambda trip: True
         operator, inputs = self._definition(value, depth)
         if operator == "Not":
@@ -105,7 +104,7 @@ class _Body:
         return lambda trip: _COMPARISONS[operator](left.start + trip * left.step, right.start + trip * right.step)
 
     def _progression(self, value: Value | None, depth: int) -> Progression:
-        """A single number, as a function of the iteration: a whole one where it changes."""
+        """A single number, as a function of the iteration: a whole one if it changes."""
         if value is None or (kind := _element_type(value)) is None:
             raise _Open
         if (number := self._known(value)) is not None:
@@ -118,7 +117,7 @@ class _Body:
         return found
 
     def _known(self, value: Value | None) -> float | None:
-        """The number, if the graph says which; not of infinity."""
+        """The number, if the graph has it; not infinity."""
         tensor = fold_value(value, self.opsets) if value is not None and value.is_known else None
         array = array_of(tensor) if tensor is not None else None
         number = array.ravel()[0].item() if array is not None and array.size else None
@@ -146,7 +145,7 @@ class _Body:
         raise _Open
 
     def _offset(self, value: Value | None, source: Value, depth: int) -> int:
-        """By how much the value is more than the source, a whole number."""
+        """The difference of the value and the source, a whole number."""
         if value is source:
             return 0
         operator, inputs = self._definition(value, depth)
@@ -169,7 +168,7 @@ class _Body:
 
 
 def _element_type(value: Value) -> int | None:
-    """The type of a single integer or float; None for all else."""
+    """The type of a single integer or float; None for anything else."""
     if value.type is None or value.dims is None or any(dim != 1 for dim in value.dims):
         return None
     kind: int = value.type.tensor_type.elem_type
@@ -177,5 +176,5 @@ def _element_type(value: Value) -> int | None:
 
 
 def steps_by_output(steps: Iterable[Step]) -> dict[int, Step]:
-    """The step that makes each value, by the value's identity."""
+    """The step that computes each value, by the value's identity."""
     return {id(output): step for step in steps for output in step.outputs if output is not None}

@@ -1,4 +1,4 @@
-"""Shape inference through Loops: as one iteration that stands for all, unrolled, or as a run was traced."""
+"""Shape inference through Loops: as one iteration that represents all, unrolled, or as in a traced run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from onnxcost.frontend.bodies import ShapedModel
 
 FOLLOWED = 100_000
-"""Steps that the iterations of traced loops may make in all."""
+"""The most steps that the iterations of traced loops may create in total."""
 
 
 def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> None:
@@ -56,7 +56,7 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     kept = find_unchanged(graph, 2, 1, carried)
     step.idle = read_initial(step, [value for value, is_kept in zip(carried, kept, strict=True) if not is_kept])
     if step.execution is not None:
-        if not step.passes("body"):  # its constants are loaded all the same
+        if not step.passes("body"):  # its constants are loaded nevertheless
             step.idle = [
                 *step.idle,
                 *body(graph, f"{step.name}/", any_iteration(f"{step.name}/", forget_elements(carried, kept)), None)[0],
@@ -69,14 +69,14 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     if (limit is not None and limit < 0) or number_in(condition, found.opsets) == 0:
         limit = 0
     loops, caveats = len(found.loops), len(found.caveats)
-    # Under names of their own: a constant that a loop starts from is no weight of the nodes that read it.
+    # Under new names: an initial value of a loop is not a weight of the nodes that read it.
     carried = [
         _as_initial(f"{step.name}/initial_{i}", value) if value.is_constant and not kept[i] else value
         for i, value in enumerate(carried)
     ]
     arguments = any_iteration(f"{step.name}/", forget_elements(carried, kept))
     inner, outputs = body(graph, f"{step.name}/", arguments, None)
-    # Where shapes change, what is so in one iteration need not be so in the next.
+    # If shapes change, a property of one iteration may not hold in the next.
     keeps_carried = all(new.signature == old.signature for new, old in zip(outputs[1:], arguments[2:], strict=False))
     is_true = keeps_carried and number_in(outputs[0], found.opsets) == 1
     never_ends = is_true or is_identity_of(outputs[0], arguments[1], inner)
@@ -115,7 +115,7 @@ def _as_initial(name: str, constant: Value) -> Value:
 
 
 def _is_undecided(inner: Sequence[Step], caveats: Sequence[Caveat]) -> bool:
-    """Whether a branch or a bound in an iteration is open, which the graph may decide where the iteration's number is known."""
+    """Whether a branch or a bound in an iteration is open that may follow from the iteration's number."""
     return any(step.branches for step in inner) or any(caveat.kind != "note" for caveat in caveats)
 
 
@@ -136,8 +136,8 @@ def _unroll(
     found: ShapedModel,
     must_decide: bool = False,
 ) -> Unrolled | None:
-    """Each iteration with its own shapes and values; None if data decides when it ends, or it does not within reason, and
-    with ``must_decide`` where something in an iteration stays undecided.
+    """Each iteration with its own shapes and values; None if data decides when it ends, if it has too many, or with
+    ``must_decide`` if something in an iteration stays undecided.
     """
     unrolled, caveats = Unrolled([], []), len(found.caveats)
     condition, trip = known_scalar(f"{step.name}/true", True), 0
@@ -161,7 +161,7 @@ def _unroll(
 def _replay(
     step: Step, body: Body, graph: GraphProto, carried: Sequence[Value], kept: Sequence[bool], found: ShapedModel
 ) -> Unrolled:
-    """The iterations that a run had: the first of those that are alike stands for all of them."""
+    """The iterations of a run: the first of equal ones represents all of them."""
     passes = step.passes("body")
     outputs: list[list[Value]] = []
     walked: dict[Hashable, tuple[list[Step], list[Value]]] = {}
@@ -220,7 +220,7 @@ def _note_left_out(step: Step, limit: int | None, hint: str, found: ShapedModel)
 
 
 def _close_unrolled(step: Step, unrolled: Unrolled, carried: Sequence[Value], steps: list[Step]) -> None:
-    """The iterations, and the node behind them: what is carried comes from the last one, what is scanned from all."""
+    """The iterations, and the node after them: carried values come from the last one, scanned values from all."""
     made: list[Value | None] = []
     for index, output in enumerate(step.outputs):
         values = [outputs[1 + index] for outputs in unrolled.outputs if 1 + index < len(outputs)]
@@ -237,7 +237,7 @@ def _close_unrolled(step: Step, unrolled: Unrolled, carried: Sequence[Value], st
 
 
 def _finish_outputs(step: Step, outputs: Sequence[Value], carried: Sequence[Value], trips: int) -> list[Value | None]:
-    """The node's outputs, carried out of the last iteration or scanned and stacked; returns what each hands on."""
+    """The node's outputs, carried from the last iteration or scanned and stacked; returns the value that each passes on."""
     made: list[Value | None] = []
     for index, (output, last) in enumerate(zip(step.outputs, outputs[1:], strict=False)):
         is_carried = index < len(carried)

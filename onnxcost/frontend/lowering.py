@@ -1,5 +1,5 @@
-"""The shaped model as the Graph that the rest of onnxcost knows, with its symbols and the true number of channels where NCHWc
-pads them.
+"""The shaped model as the Graph that the rest of onnxcost knows, with its symbols and the true number of channels if NCHWc pads
+them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 MOST_SYMBOLIC = 20_000
-"""Nodes of the largest model whose symbols are followed; of larger ones all dims count as known."""
+"""The nodes of the largest model whose symbols are followed; in larger ones, all dims count as known."""
 _LARGE_MESSAGE = 2**24
 """Bytes of a model without its weights that onnx does not infer as a whole: tree ensembles, whose lists it would copy twice."""
 BLOCKED = "com.microsoft.nchwc"
@@ -51,9 +51,8 @@ def lower(skeleton: Skeleton, found: ShapedModel) -> Graph:
 
 
 class _SymbolicDims(Mapping[str, tuple[Dim, ...]]):
-    """The dims of values that onnx infers while ``dims`` are open: a size, a symbol of the model, or None if it cannot.
-
-    Inferred when they are asked for, which takes a third of the time of counting.
+    """The dims of values that onnx infers while ``dims`` are open: a size, a symbol of the model, or None if it cannot. They
+    are inferred on request, which takes a third of the time of counting.
     """
 
     def __init__(self, model: ModelProto, dims: Sequence[BoundDim]) -> None:
@@ -99,7 +98,7 @@ def _infer_symbolic_dims(model: ModelProto, dims: Sequence[BoundDim]) -> dict[st
 
 
 def _declared(graph: GraphProto) -> Iterator[tuple[str, Dims]]:
-    """The values that a graph says the dims of."""
+    """The values whose dims a graph declares."""
     for value in (*graph.input[:], *graph.output[:], *graph.value_info[:]):
         _, dims, _ = read_type(value.type.SerializeToString())
         if dims is not None:
@@ -153,7 +152,7 @@ def _hand_on(node: Node, given: Iterable[Tensor | None], others: Iterable[Tensor
 
 
 def _at_the_edge(node: Node) -> dict[str, int]:
-    """The channels of what a reordering reads or makes in blocks."""
+    """The channels of the blocked input or output of a reordering."""
     x, out = node.input(0), node.outputs[0] if node.outputs else None
     if node.op_type == "ReorderOutput":
         channels = node.attributes.get("channels")
@@ -164,7 +163,7 @@ def _at_the_edge(node: Node) -> dict[str, int]:
 
 
 def _alike(node: Node, tensors: Iterable[Tensor | None]) -> list[Tensor]:
-    """Of a node's tensors those that have the channels of its output: a convolution's residual, whatever is not broadcast."""
+    """The tensors of a node with the channels of its output: a convolution's residual, and inputs that are not broadcast."""
     if node.key == f"{BLOCKED}.Conv":
         tensors = (tensor for tensor in tensors if tensor in (node.input(3), *node.outputs))
     out = node.outputs[0] if node.outputs else None

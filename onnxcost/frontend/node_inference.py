@@ -1,4 +1,4 @@
-"""The types of one node's outputs: from onnx's own inference if it has one, else from what the file says of them."""
+"""The types of one node's outputs: from onnx's own inference if it has one, else from the file's declarations."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """Finds the types of a node's outputs, once for all nodes that are alike: models repeat their blocks, and those of a folder
-    each other's.
+    """Finds the types of a node's outputs, once for all equal nodes: models repeat their own blocks, and those of other models
+    in a folder.
 
-    ``answers`` are onnx's own; it has none to what it ``refused``. ``walked`` are steps whose outputs' shapes are known, by
-    operator, attributes and kinds of their inputs; ``kinds`` are the values of which the type alone is known. What onnx
-    itself does not check of a node is where it ``checks_more``.
+    ``answers`` are onnx's own; it has none for nodes that it ``refused``. ``walked`` are steps whose outputs' shapes are known,
+    by operator, attributes and kinds of their inputs; ``kinds`` are the values of which only the type is known. With
+    ``checks_more``, properties of nodes are checked that onnx does not check.
     """
 
     opsets: Mapping[str, int]
@@ -53,14 +53,14 @@ class Inference:
     numbers: Iterator[int] = field(default_factory=partial(count, 1))
 
     def give_kind(self, value: Value) -> None:
-        """Gives a value its kind: one of its own if its elements can be known, else that of its type."""
+        """Gives a value its kind: a new one if its elements can be known, else that of its type."""
         value.kind = next(self.numbers)
         if not value.is_known and value.elements is None and value.content is None:
             alike = value.signature, value.is_shaped, value.is_constant, value.is_bound
             value.kind = self.kinds.setdefault(alike, value.kind)
 
     def infer(self, step: Step, hints: Mapping[str, TypeProto], scope: Mapping[str, Value]) -> bool:
-        """Fills in the types of the step's outputs; ``scope`` is what a subgraph of it can see. Returns whether alike
+        """Fills in the types of the step's outputs; ``scope`` has the values that its subgraphs can read. Returns whether equal
         steps have the same: the file's ``hints``, by name, were not needed. Raises Contradiction.
         """
         self._infer(step, scope)
@@ -97,7 +97,7 @@ class Inference:
             check_sizes(step)
 
     def _apply_rules(self, step: Step) -> None:
-        """The rules that stand beside the formulas: exact ones first, then the largest that an output can be."""
+        """The shape rules of the formulas: exact ones first, then the largest that an output can be."""
         formula = self.formulas.get(f"{step.domain}.{step.node.op_type}" if step.domain else step.node.op_type)
         for rule, is_bound in ((getattr(formula, "shapes", None), False), (getattr(formula, "bounds", None), True)):
             if rule is not None and not _is_settled(step):
@@ -144,7 +144,7 @@ class Inference:
             found = shape_inference.infer_node_outputs(
                 schema, _explicit(step), types, data, opset_imports=list(self.imports), ir_version=self.ir_version
             )
-        # Beside its own errors onnx raises those of C++ for types that do not exist and inputs that are too few.
+        # In addition to its own errors, onnx raises those of C++ for types that do not exist and missing inputs.
         except (shape_inference.InferenceError, ValidationError, RuntimeError, ValueError, TypeError, LookupError) as error:
             if (computed := _compute(step, self.opsets)) is not None:
                 return computed, True
@@ -158,7 +158,7 @@ class Inference:
 
 
 def _is_dilated_pool(step: Step) -> bool:
-    """Whether it is a pool with dilations that pads itself, of which onnx infers another shape than onnxruntime makes."""
+    """Whether it is a dilated pool with automatic padding, for which onnx infers another shape than onnxruntime computes."""
     if step.node.op_type not in POOLS or step.domain or not {"auto_pad", "dilations"} <= step.attributes.keys():
         return False
     return step.attributes["auto_pad"].s.startswith(b"SAME") and max(step.attributes["dilations"].ints, default=1) > 1
@@ -170,7 +170,7 @@ _answers: dict[Hashable, dict[Hashable, list[Value]]] = {}
 
 
 def known_answers(opsets: Mapping[str, int], ir_version: int) -> dict[Hashable, list[Value]]:
-    """What onnx has answered for models of the same versions."""
+    """onnx's answers for models of the same versions."""
     if len(_answers) > 16:
         _answers.clear()
     return _answers.setdefault((*opsets.items(), ir_version), {})
@@ -203,19 +203,19 @@ def _explicit(step: Step) -> NodeProto:
 
 
 def _compute(step: Step, opsets: Mapping[str, int]) -> list[Value] | None:
-    """The outputs of a node that can be run, whatever inference thinks of it: it is stricter than the runtimes in places."""
+    """The outputs of a node that can be computed, even if inference rejects it: it is stricter than the runtimes in places."""
     if not can_fold(step) or not step.node.output:
         return None
     answer = [Value(name) for name in step.node.output]
     trial = replace(step, outputs=tuple(answer))
     for value in answer:
         value.folds_from = trial
-    fold_value(answer[0], opsets)  # one run makes them all
+    fold_value(answer[0], opsets)  # one run computes them all
     return answer if all(value.type is not None for value in answer) else None
 
 
 def _signature(step: Step, data: Mapping[str, TensorProto]) -> Hashable | None:
-    """What the answer depends on: the operator, its attributes, the types of its inputs and the elements that are known.
+    """The key of an answer: the operator, its attributes, the types of its inputs and their known elements.
 
     None for operators of ai.onnx.ml, whose attributes are as long as weights.
     """
@@ -237,7 +237,7 @@ def _is_settled(step: Step) -> bool:
 def _apply(rule: ShapeRule, step: Step, opsets: Mapping[str, int], *, is_bound: bool) -> None:
     try:
         types = rule(as_node(step, opsets, _without_elements))
-    # As with a formula: a node that does not fit its operator stays open.
+    # Like in a formula, a node that does not fit its operator stays open.
     except MISFITS:
         return
     for output, type_ in zip(step.outputs, types, strict=False):
@@ -262,7 +262,7 @@ def _mask_of_dropout(step: Step) -> None:
 
 
 def _take_hint(output: Value, hint: TypeProto) -> None:
-    """What the file says of a value that inference left open; a dim that was derived is kept."""
+    """The file's declaration of a value that inference left open; a derived dim is kept."""
     from onnx import TypeProto
 
     merged = TypeProto()

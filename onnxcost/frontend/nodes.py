@@ -1,5 +1,5 @@
-"""A step of the walk as the node that formulas read, its values as tensors: the schemas' defaults are filled in, old forms
-normalized, and the scopes of modules found.
+"""Turns a step of the walk into the node that formulas read, with tensors as values: fills in the schemas' defaults, normalizes
+old forms, and finds the scopes of modules.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _dtype(element_type: int) -> str:
 
 
 def _type_name(type_: TypeProto | None) -> str:
-    """``float32`` for a tensor, ``sequence(float32)`` and the like for what holds tensors."""
+    """``float32`` for a tensor, ``sequence(float32)`` and similar names for containers of tensors."""
     if type_ is not None and type_.HasField("tensor_type"):
         return _dtype(type_.tensor_type.elem_type)
     kind = type_.WhichOneof("value") if type_ is not None else None
@@ -102,7 +102,7 @@ def _type_name(type_: TypeProto | None) -> str:
 
 
 def as_tensor(value: Value, tensor: Callable[[Value], Tensor] | None = None) -> Tensor:
-    """What formulas see of a value; ``tensor`` is a cache of earlier results, for the values that this one holds."""
+    """The tensor of a value for formulas; ``tensor`` is a cache of earlier results, for the values in this one."""
     held = value.elements if value.content is None else (value.content,)
     elements = Elements(map(tensor or as_tensor, held)) if held is not None else None
     stored = value.tensor if value.tensor is not None or value.same_as is None else value.same_as.tensor
@@ -120,8 +120,8 @@ def _defaults(op_type: str, domain: str, opset: int | None) -> tuple[Mapping[str
 
 
 def _plain(attribute: AttributeProto) -> Any:
-    """An attribute's value as int, float, str, or a tuple of these, for a long list of numbers an array; graphs and tensors
-    stay out of the formulas' sight.
+    """An attribute's value as int, float, str, or a tuple of these, for a long list of numbers an array; graphs and tensors are
+    not passed to formulas.
     """
     match attribute.type:
         case 2:  # AttributeProto.INT, whose look-up takes longer than everything else here
@@ -191,13 +191,13 @@ NAME_SCOPES = "pkg.torch.onnx.name_scopes"
 """The key of a node's metadata under which that exporter has the names of the modules around it."""
 
 _NO_MODULE = "_empty_nn_module_stack"
-"""What PyTorch's newer exporter writes for a node that is in no module."""
+"""The mark of PyTorch's newer exporter for a node that is in no module."""
 
 
 def _scope(node: StoredNode) -> tuple[str, ...]:
     """The modules around a node: from the metadata of PyTorch's newer exporter, or else from the node's name."""
     for entry in node.metadata:
-        # A list that is written as Python would: ['', 'layer1', 'layer1.0', 'conv2d'].
+        # A list in Python's syntax: ['', 'layer1', 'layer1.0', 'conv2d'].
         if entry.key == NAME_SCOPES and (paths := entry.value.split("'")[1:-1:2]):
             return _modules(tuple(paths[:-1]))
     module, slash, _ = node.name.rpartition("/")
@@ -208,8 +208,8 @@ def _scope(node: StoredNode) -> tuple[str, ...]:
 def _modules(path: str | tuple[str, ...]) -> tuple[str, ...]:
     """The scope that a path is, with slashes or in parts.
 
-    Both of PyTorch's exporters name a module with its path (``layer1``, ``layer1.0``); the part that its parent has said
-    already is left out, so that one module has one scope whoever exported it.
+    Both of PyTorch's exporters name a module with its path (``layer1``, ``layer1.0``); the part that repeats its parent is left
+    out, so that a module has the same scope with both exporters.
     """
     scope: list[str] = []
     parent = ""

@@ -27,7 +27,7 @@ _Key = tuple[str, str, str]
 
 
 def inline_functions(model: ModelProto) -> ModelProto:
-    """The model with its functions' nodes in place of their calls; a model without functions as it is.
+    """The model with the nodes of its functions instead of their calls; a model without functions is returned as it is.
 
     Raises ModelError for functions that call themselves or are defined twice, and for more nodes than MOST_NODES.
     """
@@ -49,7 +49,7 @@ def inline_functions(model: ModelProto) -> ModelProto:
 
 
 STORED_AS = "onnxcost.stored_as"
-"""The key of the metadata of a function's Constant node; equal for its copies in all calls, which share what is stored."""
+"""The key of the metadata of a function's Constant node; equal for its copies in all calls, which share the stored tensor."""
 
 
 def _mark_constants(model: ModelProto) -> None:
@@ -60,7 +60,7 @@ def _mark_constants(model: ModelProto) -> None:
 
 
 def _agree_on_opset(model: ModelProto) -> None:
-    """Gives functions the model's opset where their operators are the same in both: onnx inlines no others."""
+    """Gives functions the model's opset if their operators are the same in both: onnx does not inline others."""
     from onnx import defs
 
     opset = next((each.version for each in model.opset_import if each.domain in ("", _STANDARD)), None)
@@ -183,7 +183,7 @@ def normalize(model: ModelProto, graphs: StoredGraphs) -> Normalized:
     """
     for opset in model.opset_import:
         opset.domain = "" if opset.domain == _STANDARD else opset.domain
-    # A version newer than onnx knows is tried: it may use nothing new. One that onnx cannot even store is damage.
+    # A version that is too new for onnx is tried: the model may use nothing new. One that onnx cannot store is an error.
     if not 0 <= model.ir_version < 2**31:
         raise ModelError(f"the model claims ONNX IR version {model.ir_version}, which does not exist")
     inlined = inline_functions(model)
@@ -227,7 +227,7 @@ def operators_in(skeleton: Skeleton) -> frozenset[str]:
 
 
 def in_execution_order(graph: GraphProto, outer: Collection[str], graphs: StoredGraphs) -> list[StoredNode]:
-    """The nodes, each after those whose outputs it reads, its bodies included; as they stand where that is so already.
+    """The nodes, each after those whose outputs it reads, also in its bodies; unchanged if they are already in such an order.
 
     Raises ModelError for a value that nothing defines and for a cycle.
     """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
 
 KEPT_PAYLOAD = 1024
-"""Bytes of the largest tensor that is kept where weights are left out: it may steer shapes."""
+"""The bytes of the largest tensor that is kept without weights: it may determine shapes."""
 _VALUE, _PARAM = 1, 2
 """What a dim has: DimensionValueType in the schema."""
 _TENSOR, _SEQUENCE, _MAP = 1, 2, 3
@@ -28,7 +28,7 @@ _TENSOR, _SEQUENCE, _MAP = 1, 2, 3
 
 
 def convert(content: bytes, has_weights: bool) -> bytes:
-    """The serialized ModelProto of a model in this format; without ``has_weights`` larger tensors have no payload.
+    """The serialized ModelProto of a model in this format; without ``has_weights``, larger tensors have no payload.
 
     Raises InputError without the schema, ModelError for a flatbuffer without a model; struct.error, IndexError and the like
     for one that is broken.
@@ -77,8 +77,8 @@ def _each(table: Any, field: str) -> Iterator[Any]:
 
 
 class _Conversion:
-    """A graph's tables as messages. Tables may refer to each other in circles, or to one many times: more of them than the file
-    has room for are refused, and more bytes of text, too.
+    """A graph's tables as messages. Tables may refer to each other in cycles, or to one many times: more tables or bytes of
+    text than fit in the file are refused.
     """
 
     def __init__(self, size: int, has_weights: bool) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 OPSET, IR_VERSION = 18, 8
 DRAWN = 1 << 16
-"""How many random numbers are drawn, and then repeated: drawing more would take longer than running the probes."""
+"""The number of random numbers that are drawn and then repeated: drawing more would take longer than running the probes."""
 Weights = Mapping[str, tuple[str, tuple[int, ...]]]
 """By name: the dtype and the shape."""
 
@@ -41,7 +41,7 @@ def chain(
     dtypes: tuple[str, str] = ("float", "float"),
     **integers: tuple[int, ...],
 ) -> Probe:
-    """A graph of the lines one after the other: ``IN`` stands for the output of the line before, ``X`` for the input."""
+    """A chain of the lines: ``IN`` is the output of the previous line, ``X`` the input."""
     body = []
     for index, line in enumerate(lines):
         made = "y" if index == len(lines) - 1 else f"t{index + 1}"
@@ -66,7 +66,7 @@ def probe_model(graph: str, weights: Weights, integers: Mapping[str, tuple[int, 
 
 
 def _random(name: str, dtype: str, shape: tuple[int, ...]) -> Any:
-    """Random elements of a scale that keeps activations in range: denormals and infinities would distort the time."""
+    """Random elements with a scale that keeps activations in range: denormals and infinities would distort the time."""
     import numpy as np
 
     generator = np.random.default_rng(zlib.crc32(name.encode()))

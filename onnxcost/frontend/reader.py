@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 LARGE = 1024
-"""A tensor whose payload takes more bytes than this in the file loses it."""
+"""A tensor loses a payload of more bytes than this in the file."""
 
 MAX_DEPTH = 64
-"""Graphs nested deeper than this are refused: protobuf itself gives up at a hundred messages."""
+"""Graphs nested more deeply than this are refused: protobuf itself refuses a hundred nested messages."""
 
 HEAD = 1024
-"""Bytes at the beginning of a file that tell its kind."""
+"""Bytes at the start of a file that show its kind."""
 
 _VARINT, _BYTES, _GROUP, _END_OF_GROUP = 0, 2, 3, 4
 FIXED_SIZES: Mapping[int, int] = {1: 8, 5: 4, _GROUP: 0, _END_OF_GROUP: 0}
@@ -53,9 +53,9 @@ _CHILDREN: Mapping[str, Mapping[int, str]] = {
 }
 # Which fields are left out: a model's training graphs, which inference never runs.
 _DROPPED: Mapping[str, frozenset[int]] = {"Model": frozenset({20})}
-# A tensor's payload, and where it lies: left out where the payload is large, and NOT_STORED says where it lies.
+# A tensor's payload and location: left out if the payload is large, with NOT_STORED as the location.
 _PAYLOAD, _LOCATION_FIELDS = frozenset({4, 5, 6, 7, 9, 10, 11}), frozenset({13, 14})
-# A string that is left out where it is large: a compiled model, in the nodes that hold one.
+# A string that is left out if it is large: a compiled model, in the nodes that hold one.
 _STRING: Mapping[str, int] = {"Attribute": 4}
 # A Constant's lists, which are large as a tensor is: TensorProto's numbers of their types.
 _CONSTANT_LISTS: Mapping[bytes, int] = {b"value_floats": 1, b"value_ints": 7, b"value_strings": 8}
@@ -75,10 +75,10 @@ class Skeleton(NamedTuple):
 
 
 def read_skeleton(source: ModelSource | Skeleton | None) -> Skeleton:
-    """The model at ``source`` (a path, an open binary file, bytes or a ModelProto) without its large payloads; a skeleton stays
-    as it is.
+    """The model at ``source`` (a path, an open binary file, bytes or a ModelProto) without its large payloads; a skeleton is
+    returned as it is.
 
-    Raises ModelError for what is not an ONNX model, InputError for what cannot be read.
+    Raises ModelError for a source that is not an ONNX model, InputError for one that cannot be read.
     """
     if isinstance(source, Skeleton):
         return source
@@ -89,13 +89,13 @@ def read_skeleton(source: ModelSource | Skeleton | None) -> Skeleton:
 
 
 def read_locations(source: ModelSource) -> ModelProto:
-    """As ``read_skeleton``, but tensors are external only where they are so in the file, with the locations in it."""
+    """Like ``read_skeleton``, but only tensors that are external in the file are external, with the locations in it."""
     with open_source(source) as data:
         return _read(data, b"")[0]
 
 
 def _read(source: ByteSource, mark: bytes) -> tuple[ModelProto, StoredGraphs]:
-    is_stream = source.size is None  # and then not there a second time
+    is_stream = source.size is None  # and then it cannot be read again
     try:
         walk = _Walk(source, mark)
     except ModelError as error:  # of a container
@@ -134,7 +134,7 @@ _TELLING: Mapping[str, Callable[[Any], bool]] = {
     "Graph": lambda graph: bool(graph.node) and all(node.op_type for node in graph.node),
     "Function": lambda function: bool(function.name and function.node),
 }
-"""What tells such a message from another one that happens to parse as it."""
+"""The difference between such a message and another one that happens to parse as one."""
 
 
 def _parse(small: bytes) -> tuple[ModelProto, StoredGraphs]:
@@ -171,7 +171,7 @@ class _Walk:
     def message(self, kind: str) -> bytes:
         """The source as a message of type ``kind``, without the payloads of large tensors.
 
-        Such a tensor gets the mark, if there is one, in place of its payload. Raises ModelError for other bytes.
+        Such a tensor gets the mark, if there is one, instead of its payload. Raises ModelError for other bytes.
         """
         try:
             self._copy(kind, 0, _ENDLESS if self._source.size is None else self._source.size, 0)
@@ -210,7 +210,7 @@ class _Walk:
 
     def _copy_tensor(self, start: int, end: int) -> None:
         payload = 0
-        held: list[slice] = []  # pieces that go if the payload turns out to be large
+        held: list[slice] = []  # pieces that are dropped if the payload turns out to be large
         for number, size, at, after in self._fields(start, end):
             if number not in _PAYLOAD and not (number in _LOCATION_FIELDS and self._mark):
                 continue

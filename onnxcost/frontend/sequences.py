@@ -23,7 +23,7 @@ def _elements_of(value: Value | None) -> tuple[Value, ...] | None:
 
 
 def _set_elements(step: Step, elements: tuple[Value, ...] | None) -> None:
-    """Makes the output a sequence of these elements; elements other than tensors are not followed."""
+    """Makes the output a sequence of these elements; only tensors are followed."""
     output = step.outputs[0]
     if output is not None and elements is not None and not any(each.elements or each.content for each in elements):
         output.elements = elements

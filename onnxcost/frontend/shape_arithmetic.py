@@ -46,7 +46,7 @@ def compute(node: NodeProto, inputs: Sequence[Array | None], opset: int) -> Sequ
         raise NotComputed from error
     arrays = [np.asarray(array) for array in (made if isinstance(made, list) else [made])]
     check_size(sum(array.size for array in arrays))
-    if any(array.dtype.kind in "SUO" for array in arrays):  # text decides no shape
+    if any(array.dtype.kind in "SUO" for array in arrays):  # strings do not determine shapes
         raise NotComputed
     return arrays
 

@@ -1,7 +1,8 @@
-"""One walk over the graph in execution order: binds the inputs, infers every node's output types, folds what decides them.
+"""One walk over the graph in execution order: binds the inputs, infers every node's output types, and folds the values that
+determine them.
 
-ONNX's own inference is asked node by node (`infer_node_outputs`): a value that one answer needs is folded before it is
-given, so that one walk learns what repeated whole-graph inference would, in time linear in the nodes.
+ONNX's own inference is called node by node (`infer_node_outputs`), after folding the values that it needs, so that one walk
+finds what repeated whole-graph inference would, in time linear in the nodes.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ Scope = MutableMapping[str, Value]
 def infer_shapes(
     skeleton: Skeleton, spec: ModelSpec, formulas: FormulaTable, trace: Trace | None = None, *, checks_given: bool = False
 ) -> ShapedModel:
-    """The model with every shape that can be known. Of the formulas only the shape rules are used.
+    """The model with every shape that can be known. Only the shape rules of the formulas are used.
 
-    Assumed dims are held against weights, caches and tables, given ones as well with ``checks_given``.
+    Assumed dims are checked against weights, caches and tables; with ``checks_given``, given ones as well.
 
     Raises ModelError if the graph contradicts itself or the dims, InputError for names and sizes that do not fit.
     """
@@ -126,8 +127,8 @@ def _outputs(graph: GraphProto, scope: Scope, whose: str) -> list[Value]:
 
 
 def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, steps: list[Step], ran: Pass | None) -> None:
-    """Adds the steps of one graph to ``steps``; ``scope`` has the values it can see and gets those it defines. ``ran`` is the
-    pass through it that is known.
+    """Adds the steps of one graph to ``steps``; ``scope`` has the values that it can read, and gets those that it defines.
+    ``ran`` is its traced pass.
     """
     if prefix:
         found.walked += len(graph.node) + len(graph.initializer) + len(graph.value_info)
@@ -162,8 +163,8 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
 def _infer(
     step: Step, scope: Scope, prefix: str, hints: Mapping[str, TypeProto], found: ShapedModel, steps: list[Step]
 ) -> bool:
-    """Adds the step and those of its bodies to ``steps``, with all that can be known of its outputs. Returns whether the same
-    holds of alike steps.
+    """Adds the step and those of its bodies to ``steps``, with all that can be known about its outputs. Returns whether the
+    same holds for equal steps.
     """
     node = step.node
     step.outputs = tuple([Value(prefix + name) if name else None for name in node.output])
@@ -186,13 +187,13 @@ def _infer(
     for output in step.outputs:
         if output is not None and output.elements is not None:
             found.held += len(output.elements)
-            if found.held > HELD:  # sequences that hold too many tensors in all are not followed any further
+            if found.held > HELD:  # sequences with too many tensors in total are not followed further
                 output.elements, output.is_shaped = None, False
     return is_settled and all(value is None or (value.elements is None and value.content is None) for value in step.outputs)
 
 
 def _body(scope: Scope, found: ShapedModel) -> Body:
-    """What walks a subgraph for control flow: its formal inputs take on values, its steps and outputs come back."""
+    """A function that walks a subgraph for control flow: assigns values to the formal inputs, and returns steps and outputs."""
 
     def walk(graph: GraphProto, prefix: str, arguments: Sequence[Value], ran: Pass | None) -> tuple[list[Step], list[Value]]:
         if prefix.count("/") > MAX_NESTING:
@@ -200,7 +201,7 @@ def _body(scope: Scope, found: ShapedModel) -> Body:
         if len(prefix) > LONGEST_PREFIX:
             from hashlib import sha256
 
-            # Each node inside is named after those around it: long names would take up many times the model's size.
+            # Each inner node is named after those around it: long names could exceed the model's size many times.
             prefix = f"{prefix[:60]}…{sha256(prefix.encode()).hexdigest()[:16]}/"
         inner: Scope = ChainMap({}, scope)
         for info, value in zip(graph.input, arguments, strict=False):
@@ -245,8 +246,8 @@ def _step(node: StoredNode, position: int, scope: Scope, prefix: str, ran: Pass 
 
 
 def _signature(step: Step) -> Hashable | None:
-    """Equal for alike steps: the operator, its attributes and outputs, the kinds of its inputs; None for those with a history
-    of their own, and for those of ai.onnx.ml, whose attributes are as long as weights.
+    """A key of equal steps: the operator, its attributes and outputs, the kinds of its inputs; None for steps with their own
+    history, and for those of ai.onnx.ml, whose attributes are as long as weights.
     """
     if step.has_subgraph or step.execution is not None or step.domain == "ai.onnx.ml":
         return None
@@ -257,7 +258,7 @@ def _signature(step: Step) -> Hashable | None:
 
 
 def _settle(step: Step, found: ShapedModel) -> None:
-    """Notes what can be said of the outputs' elements."""
+    """Records what is known about the outputs' elements."""
     if step.node.op_type == "Constant" and not step.domain:
         _settle_constant(step, found)
         return

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 class StoredNode(NamedTuple):
-    """A node's fields under protobuf's names, read once: to look into a message takes longer than most of what is done with it.
-    Lists are read as slices: to go through one element by element takes three times as long.
+    """A node's fields under protobuf's names, read once: accessing a message takes longer than most uses of it. Lists are read
+    as slices: iterating over elements takes three times as long.
 
     ``attribute`` has the attributes by name, ``message`` is the node itself.
     """
@@ -47,7 +47,7 @@ class StoredGraphs:
 
     def __init__(self) -> None:
         self._nodes: dict[int, tuple[GraphProto | FunctionProto, list[StoredNode]]] = {}
-        """By the identity of the graph, which is kept so that no other one gets it."""
+        """By the identity of the graph, which is kept alive so that the identity stays unique."""
         self._outer: dict[int, frozenset[str]] = {}
 
     def every_node(self) -> Iterator[StoredNode]:
@@ -55,7 +55,7 @@ class StoredGraphs:
         return chain.from_iterable(nodes for _, nodes in self._nodes.values())
 
     def nodes_of(self, graph: GraphProto | FunctionProto) -> list[StoredNode]:
-        """The nodes of a graph; those of their bodies are read along. Raises ModelError for a name that is not UTF-8."""
+        """The nodes of a graph; those of their bodies are read, too. Raises ModelError for a name that is not UTF-8."""
         known = self._nodes.get(id(graph))
         if known is None:
             names: list[str] = []
@@ -64,7 +64,7 @@ class StoredGraphs:
         return known[1]
 
     def _read(self, node: NodeProto, names: list[str]) -> StoredNode:
-        """The fields of a node; ``names`` gets all that must be UTF-8."""
+        """The fields of a node; names that must be UTF-8 are added to ``names``."""
         found = StoredNode.of(node)
         names += (found.op_type, found.domain, found.name, node.overload, *found.input, *found.output)
         for name, attribute in found.attribute.items():
@@ -114,7 +114,7 @@ def read_graphs(model: ModelProto) -> StoredGraphs:
 def _check(names: Sequence[Any]) -> None:
     try:
         "".join(names)
-    except TypeError:  # protobuf gives those that are not UTF-8 as bytes
+    except TypeError:  # protobuf returns those that are not UTF-8 as bytes
         name = next(name for name in names if type(name) is not str)
         raise ModelError(f"the name {bytes(name)!r} in it is not UTF-8") from None
 

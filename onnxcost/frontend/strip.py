@@ -1,4 +1,4 @@
-"""``onnxcost.strip``: a model without its weights and, on request, without the names that people gave."""
+"""``onnxcost.strip``: a model without its weights and, on request, without names chosen by people."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EXPORTERS = "pkg."
 
 
 class Stripped(NamedTuple):
-    """The bytes of a model, data in other files included, and of its skeleton."""
+    """The bytes of a model, including data in other files, and of its skeleton."""
 
     before: int
     after: int
@@ -61,7 +61,7 @@ def strip(model: ModelSource, path: str | os.PathLike[str], *, anonymize: bool =
     if all(entry.key != FILE_BYTES for entry in small.metadata_props):
         small.metadata_props.add(key=FILE_BYTES, value=str(skeleton.file_bytes))
     if anonymize:
-        # Another name may have made a message so long that it loses its payload.
+        # A longer name may make a message so long that it loses its payload.
         small = read_skeleton(anonymize_model(small)).model
     content = small.SerializeToString(deterministic=True)
     before = sum(file.stat().st_size for file in files) or skeleton.file_bytes
@@ -114,7 +114,7 @@ def _set_metadata(entries: Any, pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def _forget_lists(nodes: Iterable[NodeProto]) -> None:
-    """Constants that are written as lists become tensors without data. Lists elsewhere decide counts: those of trees."""
+    """Constants that are written as lists become tensors without data. Other lists determine counts: those of trees."""
     for node in nodes_in(nodes):
         for attribute in node.attribute if node.op_type == "Constant" else ():
             field, data_type, size = _LISTS.get(attribute.name, ("ints", 0, 0))
@@ -154,7 +154,7 @@ _LABELS = frozenset(
     {"classlabels_strings", "classes_strings", "cats_strings", "keys_strings", "values_strings", "default_string"}
     | {"string_vocabulary", "pool_strings", "stopwords", "value_string", "value_strings"}
 )
-"""Attributes that hold people's words, even where ONNX uses the same words."""
+"""Attributes with words chosen by people, even if ONNX uses the same words."""
 
 _WORDS_OF_ONNX = """
     NOTSET SAME_UPPER SAME_LOWER VALID constant reflect edge wrap zeros border reflection DCR CRD RGB BGR Grayscale LEFT RIGHT

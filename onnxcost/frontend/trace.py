@@ -1,4 +1,4 @@
-"""What one run of a model did: the true shapes, the branches that were taken, how often each body ran."""
+"""A traced run of a model: the true shapes, the branches that were taken, and how often each body ran."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def place_of(name: str) -> NodePath | None:
 
 
 def with_plain_names(text: str) -> str:
-    """A message in which nodes that ``name_of`` has named go by their outputs."""
+    """A message in which nodes that ``name_of`` has named are called by their outputs."""
     return unquote(text.replace(f"{_MARK}/", ""))
 
 
@@ -67,8 +67,8 @@ class Trace:
 
 
 def main_pass(events: Iterable[tuple[NodePath, tuple[TensorType, ...]]]) -> Pass:
-    """The run as a tree, from what its nodes did, in the order in which they ended: a node ends after those of its bodies, and
-    a pass through a body before the next begins.
+    """The run as a tree, from the executions of its nodes, in the order in which they ended: a node ends after those of its
+    bodies, and a pass through a body before the next begins.
     """
     under_way: dict[NodePath, dict[str, list[dict[str, Execution]]]] = defaultdict(lambda: defaultdict(list))
     known: dict[Hashable, Pass] = {}
@@ -90,12 +90,12 @@ def _share_pass(executions: Mapping[str, Execution], known: dict[Hashable, Pass]
 
 
 def first_output(node: NodeProto | StoredNode) -> str:
-    """The name of the first output that is present: no other node of the graph has it."""
+    """The name of the first output that is present, which is unique in the graph."""
     return next(filter(None, node.output), "")
 
 
 def learn_from_run(step: Step) -> None:
-    """Gives the outputs the shapes that they had in the run, which says nothing about other values than tensors."""
+    """Gives the outputs the shapes that they had in the run, which only has those of tensors."""
     outputs = [output for output in step.outputs if output is not None]
     tensors = [output for output in outputs if output.type is None or output.type.HasField("tensor_type")]
     if step.execution is None or len(tensors) != len(step.execution.outputs):
@@ -109,8 +109,8 @@ def learn_from_run(step: Step) -> None:
 
 
 def apply_trace(found: ShapedModel, trace: Trace, values: Mapping[str, TensorProto]) -> None:
-    """The inputs take on the elements that are known of the run. Raises InputError for a run with inputs of other shapes and
-    for trip counts that are given beside it.
+    """Gives the inputs the known elements of the run. Raises InputError for a run with inputs of other shapes and for trip
+    counts that are given in addition to it.
     """
     if found.trips:
         raise InputError("a traced run determines the trip counts of Loops: omit --trips")
@@ -154,7 +154,7 @@ def _rename(graph: GraphProto, place: NodePath) -> None:
             if attribute.HasField("g"):
                 body = (*here, attribute.name)
                 _rename(attribute.g, body)
-                # A node that runs once in each pass: the body's own may all be constants, which no runtime executes.
+                # A node that runs once in each pass: the body's nodes may all be constants, which runtimes do not execute.
                 mark = name_of((*body, ""))
                 attribute.g.initializer.add(name=f"{mark}of", data_type=FLOAT, float_data=[0])
                 attribute.g.node.add(op_type="Identity", name=mark, input=[f"{mark}of"], output=[mark])
@@ -165,7 +165,7 @@ def _rename(graph: GraphProto, place: NodePath) -> None:
 
 def _may_run_as_body(op_type: str) -> bool:
     """Whether data decides the operator's shapes and ONNX defines it as a function: where onnxruntime has no kernel for one, it
-    runs the nodes of its body, under names of its own.
+    runs the nodes of its body, under other names.
     """
     from onnx import defs
 

@@ -1,5 +1,5 @@
-"""What the walk over a graph knows: values with their types and, where small and constant, their elements; and steps, with what
-they did in a run that was traced.
+"""The data of the walk over a graph: values with their types and, if small and constant, their elements; and steps, with their
+executions in a traced run.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Dims = tuple[int | str | None, ...]
 TensorType = tuple[str, tuple[int, ...]]
 """An element type and the dims."""
 MAX_RANK = 64
-"""That of numpy, whose arrays hold every tensor that can be run."""
+"""The rank limit of numpy, whose arrays hold all tensors that can be run."""
 MANY = 100_000
 """Tensors of the longest sequence that is followed."""
 HELD = 1_000_000
-"""Tensors that the sequences of a model hold in all, after which none is followed any further."""
+"""The most tensors in the sequences of a model in total; after that, sequences are not followed further."""
 
 
 @dataclass(slots=True, eq=False)
@@ -36,10 +36,10 @@ class Value:
 
     ``signature`` is the type as bytes: equal for equal types. ``dims`` are those of ``type`` as far as they are known, None
     where not even the rank is or where it is no tensor; ``is_bound`` says that data decides them and these are the largest.
-    ``tensor`` holds the elements where they are stored or have been folded; ``folds_from`` is the step that they can be
-    computed from where they have not been yet, ``same_as`` the value with the same elements: what control flow hands on, or
-    what an alike node made. A sequence has its tensors as ``elements``, an optional its ``content``, where known. Values of the
-    same ``kind`` are alike for every node that reads them; 0 says that the walk is not past the value.
+    ``tensor`` holds the elements if they are stored or folded; ``folds_from`` is the step that can still compute them,
+    ``same_as`` the value with the same elements: passed on by control flow, or computed by an equal node. A sequence has its
+    tensors as ``elements``, an optional its ``content``, where known. Values of the same ``kind`` are alike for every node that
+    reads them; 0 says that the walk is not past the value.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Value:
     kind: int = 0
 
     def learn(self, type_: TypeProto) -> None:
-        """Takes on a type; one with every dim known, or one that is no tensor, is all that there is to learn.
+        """Adopts a type; one with all dims known, or one that is not a tensor, is final.
 
         Raises ModelError for a tensor of more dims than any runtime has.
         """
@@ -67,11 +67,11 @@ class Value:
             raise ModelError(f"the value '{self.name}' has {len(self.dims)} dims: the maximum is {MAX_RANK}")
 
     def learn_from(self, other: Value) -> None:
-        """Takes on the type of another value."""
+        """Adopts the type of another value."""
         self.type, self.signature, self.dims, self.is_shaped = other.type, other.signature, other.dims, other.is_shaped
 
     def copy(self, name: str) -> Value:
-        """What an alike node makes, a tensor: the elements are computed once for both."""
+        """The tensor that an equal node computes: the elements are computed once for both."""
         same_as = self if self.tensor is None and self.is_known else None
         return Value(
             name, self.type, self.dims, self.is_shaped, self.signature, self.is_constant, self.is_bound,
@@ -80,7 +80,7 @@ class Value:
 
     @property
     def is_known(self) -> bool:
-        """Whether the elements are there or can be had."""
+        """Whether the elements are known or can be computed."""
         if self.same_as is not None:
             return self.same_as.is_known
         return self.tensor is not None or self.folds_from is not None
@@ -88,7 +88,7 @@ class Value:
 
 @lru_cache(maxsize=4096)
 def read_type(signature: bytes) -> tuple[TypeProto, Dims | None, bool]:
-    """A type, its dims, and whether they are all known: few of a model's values have a type of their own."""
+    """A type, its dims, and whether they are all known: most values of a model share their type with others."""
     from onnx import TypeProto
 
     type_ = TypeProto.FromString(signature)
@@ -100,12 +100,12 @@ def read_type(signature: bytes) -> tuple[TypeProto, Dims | None, bool]:
 
 
 def _other_dim(dim: TensorShapeProto.Dimension) -> int | str | None:
-    """One of less than 0 is left open by a converter, or the outcome of an invalid operator."""
+    """A negative dim was left open by a converter, or is the result of an invalid operator."""
     return (None if dim.dim_value else 0) if dim.HasField("dim_value") else dim.dim_param or None
 
 
 class Execution(NamedTuple):
-    """One execution of a node: the types of the tensors that it made, and every pass through its bodies, by attribute."""
+    """One execution of a node: the types of its output tensors, and every pass through its bodies, by attribute."""
 
     outputs: tuple[TensorType, ...]
     bodies: Mapping[str, tuple[Pass, ...]]
@@ -122,9 +122,9 @@ class Pass:
 class Step:
     """One node in execution order with the values that it reads and writes; absent ones are None.
 
-    ``branches`` are the steps of each body, by name, where the graph does not say which of them runs; ``open_reason`` says why
-    a body is not among the steps. ``idle`` are steps that never run, of a branch that is not taken, for the constants that
-    they read: those are loaded all the same. ``execution`` is what it did in a run that was traced.
+    ``branches`` are the steps of each body, by name, if the graph does not show which of them runs; ``open_reason`` says why a
+    body is not among the steps. ``idle`` are steps of a branch that is not taken, for the constants that they read, which are
+    loaded nevertheless. ``execution`` is its execution in a traced run.
     """
 
     node: StoredNode
@@ -145,7 +145,7 @@ class Step:
         return self.execution.bodies.get(body, ()) if self.execution is not None else ()
 
     def times(self, count: int) -> None:
-        """Makes it run so many times as often, with what it holds."""
+        """Multiplies how often it runs, including its bodies."""
         self.repeat *= count
         for branch in (self.branches or {}).values():
             for step in branch:
@@ -153,7 +153,7 @@ class Step:
 
 
 def tensor_type(element_type: int, dims: Iterable[int | str | None]) -> TypeProto:
-    """The type of a tensor with these dims; one that is no integer that onnx can write stays open."""
+    """The type of a tensor with these dims; one that is not an integer that onnx can store stays open."""
     return _tensor_type(element_type, tuple(dims))
 
 
@@ -184,7 +184,7 @@ def array_of(tensor: TensorProto) -> Any:
         return to_array(tensor)
     except MemoryError:
         raise
-    # Of a damaged tensor onnx raises ValueError, TypeError, KeyError, errors of its own and those of numpy.
+    # For a damaged tensor, onnx raises ValueError, TypeError, KeyError, its own errors and those of numpy.
     except Exception:
         return None
 

@@ -1,1 +1,1 @@
-"""Weights that a model names but does not have: which they are, and random ones of a suitable scale in their place."""
+"""Absent weights of a model: finds them, and replaces them by random ones of a suitable scale."""

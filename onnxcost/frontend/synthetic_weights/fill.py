@@ -1,4 +1,4 @@
-"""Weights that a model names but does not have: which they are, and random ones in their place, so that it runs."""
+"""Finds the absent weights of a model, and fills in random ones, so that it runs."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ COPIED = 1 << 20
 
 
 def find_absent_weights(path: str | os.PathLike[str]) -> tuple[Tensor, ...]:
-    """The tensors whose data is absent: not in the model, and not in the file that it names, as far as that can be told without
+    """The tensors whose data is absent: not in the model, and not in the file that it names, as far as can be seen without
     reading it. Raises ModelError and InputError as ``read_skeleton`` does, MeasurementError as ``data_file`` does.
     """
     return tuple(_describe(stored) for stored, place in _locate_data(read_locations(path), path) if place is None)
 
 
 def fill_weights(path: str | os.PathLike[str], folder: str | os.PathLike[str], seed: int = 0) -> str:
-    """Writes the model into ``folder`` with random weights in place of the absent ones, and returns its path there; returns
+    """Writes the model into ``folder`` with random weights instead of the absent ones, and returns its path there; returns
     ``path`` if nothing is absent. The same seed gives a tensor the same elements.
 
     They are spread so that activations stay in range: see ``weight_roles``. Data in other files is copied, because no file in

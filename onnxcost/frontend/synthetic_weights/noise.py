@@ -1,4 +1,4 @@
-"""Elements for absent weights: seeded, of any type, and fast to make, because one block of noise serves all tensors."""
+"""Elements for absent weights: seeded, of any type, and fast to create, because all tensors use one block of noise."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 BLOCK = 1_048_573
-"""Elements after which the noise repeats: a prime, so that no two rows of a matrix are alike."""
+"""Elements after which the noise repeats: a prime, so that rows of a matrix differ."""
 WIDEST = 4.0
 """The noise is normal with variance 1, clipped at this distance from 0."""
 
 
 class Spread(NamedTuple):
-    """Elements normally distributed around ``center``; ``packed`` is their type where one of the tensor's holds several."""
+    """Elements normally distributed around ``center``; ``packed`` is their type if one element of the tensor holds several."""
 
     center: float
     deviation: float
@@ -100,7 +100,7 @@ def _block(seed: int) -> NDArray[np.float32]:
 
 
 def _noise(seed: int, start: int, count: int) -> NDArray[np.float32]:
-    """``count`` elements of the noise from ``start`` on, at most all of them once."""
+    """``count`` elements of the noise from ``start`` on, at most one whole block."""
     import numpy as np
 
     block, end = _block(seed), start + min(count, BLOCK)

@@ -1,4 +1,4 @@
-"""The nodes of a model as they stand in the file: no shape is inferred and no dim is bound.
+"""The nodes of a model as in the file: no shape is inferred and no dim is bound.
 
 Functions and bodies are not inlined: Identity nodes stand between the names around them and those inside.
 """
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Outline:
-    """The nodes, who defines and reads a value, and what is stored, by value. Names in a function begin with its scope.
+    """The nodes, the definitions and uses of values, and the stored tensors, by value. Names in a function begin with its
+    scope.
 
     The dims of the nodes' tensors are those that the file tells.
     """
@@ -32,7 +33,7 @@ class Outline:
 
     @cached_property
     def uses(self) -> DefUse:
-        """Asked for when all nodes are there."""
+        """Valid when all nodes have been added."""
         return DefUse(self.nodes)
 
     def array(self, value: Tensor | None) -> Any:
@@ -96,7 +97,7 @@ class _Reading:
             for graph in bodies(node):
                 self.link(inputs, [self.value(info.name) for info in graph.input])
                 self.read_graph(graph)
-                # A Loop's condition comes first, and is no output of the node.
+                # A Loop's condition comes first, and is not an output of the node.
                 self.link([self.value(info.name) for info in graph.output][-len(outputs) :], outputs)
             self.add(node, inputs, outputs)
 

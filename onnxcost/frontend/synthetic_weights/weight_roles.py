@@ -1,7 +1,7 @@
-"""What an absent weight is for, by the nodes that read it, and with that how its elements are spread.
+"""The purpose of an absent weight, from the nodes that read it, and from that the distribution of its elements.
 
-The aim is activations of variance near 1 from layer to layer: none overflows, and none sinks into the denormal numbers that
-processors are slow on. What is trained and there (scales of normalizations, of quantized weights) is taken into account.
+The goal is activations with variance near 1 in all layers: without overflows, and without denormal numbers, on which processors
+are slow. Trained tensors that are present (scales of normalizations, of quantized weights) are taken into account.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _MOVES = traits.VIEWS | _SAME_DIMS | traits.REARRANGEMENTS
 _RECTIFIERS = traits.RECTIFIERS | {"Clip", "Max"}
 _GATES = (traits.ACTIVATIONS | {"Mul"}) - _RECTIFIERS
 _PASSED = traits.POINTWISE | _MOVES
-"""Operators behind which a QuantizeLinear still bounds what comes before them."""
+"""Operators after which a QuantizeLinear still bounds their inputs."""
 _KEPT_BY_GATES = 1 / 1.6
-"""The second moment after X·σ(X) and the like of numbers with variance 1; a rectifier halves it."""
+"""The second moment after X·σ(X) and similar functions of numbers with variance 1; a rectifier halves it."""
 _SHARE = 4
 """The end of a residual branch is divided by this, so that a hundred of them stay in range; by twice this where it is never
 negative.
 """
 _EVEN = traits.SHAPE_READERS | traits.EVEN
-"""Operators behind which it does not matter how the elements were spread."""
+"""Operators whose outputs do not depend on how the elements were distributed."""
 _FAR = 12
-"""How many nodes behind a contraction are examined for what happens to its output."""
+"""The number of nodes after a contraction that are examined for the uses of its output."""
 
 
 class WeightUse(NamedTuple):
-    """A node that reads the tensor as its input ``place``, with ``dims`` if they are known. ``decoder`` is what dequantized
-    it on the way; ``is_folded`` says that the node computes a constant.
+    """A node that reads the tensor as its input ``place``, with ``dims`` if they are known. ``decoder`` is the node that
+    dequantized it before that; ``is_folded`` says that the node computes a constant.
     """
 
     node: Node
@@ -49,7 +49,7 @@ class WeightUse(NamedTuple):
 
 
 def find_weight_uses(tensor: Tensor, outline: Outline) -> Iterator[WeightUse]:
-    """The uses of a constant: behind nodes that only move it, and behind arithmetic on constants alone, along with that."""
+    """The uses of a constant, also after nodes that only move it, and after arithmetic only on constants."""
     dims: tuple[int, ...] | None = tensor.shape
     decoder: Node | None = None
     waiting, seen = [(tensor.name, dims, decoder)], {tensor.name}
@@ -131,7 +131,7 @@ def _is_added(output: Tensor | None, outline: Outline) -> bool:
 
 
 def _other_constant(node: Node, tensor: Tensor | None, outline: Outline, *, in_scale: bool) -> Tensor | None:
-    """The other operand of a sum or a product of two, if it is a constant, or with ``in_scale`` a constant times something."""
+    """The other operand of a sum or a product of two, if it is a constant, or with ``in_scale`` a constant times a value."""
     others = [each for each in node.inputs if each is not None and each != tensor]
     if node.key not in traits.AFFINE or len(others) != 1:
         return None
@@ -168,7 +168,7 @@ SMALL = Spread(0, 0.05)
 TABLE = Spread(0, 1)
 SCALE = Spread(0.05, 0.005)
 ZERO = Spread(0, 0)
-"""What is compared: all elements are equal, so that a mask made of them hides nothing."""
+"""Compared values: all elements are equal, so that a mask made from them hides nothing."""
 
 _FILLINGS: Mapping[RoleName, Filling] = {
     **dict.fromkeys(("gain", "variance", "positive", "divisor", "positions"), GAIN),
@@ -178,7 +178,7 @@ _FILLINGS: Mapping[RoleName, Filling] = {
 }
 
 _FILLINGS_BESIDE_DATA: Mapping[RoleName, Filling] = {"factor": GAIN, "table": TABLE}
-"""The same, where not all inputs are constants; a role in neither table is SMALL."""
+"""The same, if not all inputs are constants; a role in neither table is SMALL."""
 
 
 def choose_filling(tensor: Tensor, outline: Outline) -> Filling:
@@ -199,7 +199,7 @@ def _is_real(dtype: str) -> bool:
 
 
 def _order(role: Filling) -> tuple[int, float]:
-    """Of several roles the strictest: the least limit, then what must not be 0, then the smallest."""
+    """The strictest of several roles: the smallest limit, then nonzero values, then the smallest values."""
     match role:
         case Indices(limit):
             return 0, limit
@@ -234,7 +234,7 @@ def _role(use: WeightUse, tensor: Tensor, outline: Outline) -> Filling | None:
 
 
 def _packed_dtype(node: Node, place: int) -> str:
-    """The type of the elements that an input holds several of in one; "" for what holds one in each."""
+    """The type of the elements that are packed into one element of an input; "" without packing."""
     role = role_of(node, place)
     if role.name == "zero point" and role.of is not None:
         role = role_of(node, role.of)
@@ -254,14 +254,14 @@ def _factor(node: Node, fan_in: FanIn, dims: tuple[int, ...], outline: Outline) 
 
 
 def _isotropic(tensor: Tensor) -> tuple[int, int]:
-    """Dims for a weight whose own are lost on the way to where it is used: a square matrix."""
+    """Dims for a weight whose own are unknown where it is used: a square matrix."""
     side = max(1, isqrt(tensor.size))
     return side, side
 
 
 def _codes(use: WeightUse, tensor: Tensor, outline: Outline) -> Filling:
-    """Integers, and floats of 8 bits with a scale, such that the scale and the zero point, if they are known, turn them into
-    what the node would read without quantization.
+    """Integers, and 8-bit floats with a scale, such that the scale and the zero point, if known, turn them into the values that
+    the node would read without quantization.
     """
     node, place = use.node, use.place
     role = role_of(node, place)
@@ -284,7 +284,7 @@ def _codes(use: WeightUse, tensor: Tensor, outline: Outline) -> Filling:
 
 
 def _scale(node: Node, place: int, outline: Outline) -> Spread:
-    """The scale of the input ``place``, such that it turns the codes into what that input would be without quantization."""
+    """The scale of the input ``place``, such that it turns the codes into the values of that input without quantization."""
     coded = node.input(place) if place != OUTPUT else None
     if coded is None or not coded.is_constant or not coded.is_shaped:
         return SCALE
@@ -302,7 +302,7 @@ def _scale(node: Node, place: int, outline: Outline) -> Spread:
 
 
 def _scale_of_bias(node: Node, outline: Outline) -> Spread:
-    """The product of the scales of what the bias is added to: onnxruntime computes with integers only where it is that."""
+    """The product of the scales of the operands of the product: only with this scale does onnxruntime compute with integers."""
     product = 1.0
     for reader, place in outline.uses.reads(node.out.name):
         for tensor in reader.inputs[:place]:
