@@ -1,4 +1,4 @@
-"""The decoder of a language model in a graph: its tokens, caches and logits, what its open dims stand for, and the model at a
+"""The decoder of a language model in a graph: its tokens, caches and logits, the roles of its open dims, and the model at a
 step of any size.
 """
 
@@ -23,17 +23,17 @@ from onnxcost.spec import ModelSpec
 BATCH, NEW, PAST, TOTAL, SOURCE, WINDOW, BLOCKS, BLOCK = (
     "batch", "new", "past", "total", "source", "window", "blocks", "block"
 )  # fmt: skip
-"""What an open dim stands for: sequences; tokens of a step; positions in the cache; both; positions of an encoder; positions of
-a cache that slides; blocks of a paged cache, and the positions of one.
+"""The roles of open dims: sequences; tokens of a step; positions in the cache; both; positions of an encoder; positions of a
+sliding cache; blocks of a paged cache, and the positions of one.
 """
 PAGE = 256
-"""Positions of a block, where the model leaves it open; the default of onnxruntime-genai."""
+"""Positions of a block if the model leaves it open; the default of onnxruntime-genai."""
 _EMBEDDED, _FLOATS = "com.microsoft.EmbedLayerNormalization", ("float16", "bfloat16", "float32")
 _SWITCH = r"use_cache|use_past|cache_branch"
 _PAGED = "com.microsoft.PagedAttention"
 _LIMITS = ("context_length", "max_target_positions", "max_position_embeddings", "n_positions", "n_ctx")
 _MOST_STEPS = 16
-"""Nodes between the tokens and the embedding that looks them up."""
+"""The most nodes between the tokens and the embedding that looks them up."""
 
 
 class StepSizes(NamedTuple):
@@ -52,12 +52,12 @@ class StepSizes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """A decoder in ``graph``, which has its usual sizes.
+    """A decoder in ``graph``, at its default sizes.
 
     ``tokens`` is the input with the new tokens, or their embeddings, along ``token_axis``; ``logits`` the output with the most
-    elements that is no cache, None without one. ``roles`` says what each open dim, by its name, stands for. ``switch`` is the
-    input that chooses between a first step and those with a cache, "" without one. ``limit`` is the longest context that the
-    model knows, if it does, and ``shares_buffer`` whether the present is to be written over the past.
+    elements that is not a cache, None without one. ``roles`` has the role of each open dim by its name. ``switch`` is the input
+    that selects between a first step and steps with a cache, "" without one. ``limit`` is the longest context of the model, if
+    known, and ``shares_buffer`` whether the present is written over the past.
     """
 
     graph: Graph
@@ -77,22 +77,22 @@ class Decoder:
 
     @property
     def keeps_source(self) -> bool:
-        """Whether it attends to an encoder, whose keys and values stay."""
+        """Whether it attends to an encoder, whose keys and values are constant."""
         return SOURCE in self.roles.values() or any(cache.kind == CROSS for cache in self.caches)
 
     @property
     def stated_source(self) -> int | None:
-        """The positions of the encoder, where a document beside the model states them or they follow from it."""
+        """The positions of the encoder, if a document next to the model states them or they follow from it."""
         return next((dim.value for dim in self.graph.dims if self.roles.get(dim.name) == SOURCE and " in " in dim.reason), None)
 
     @property
     def writes_in_place(self) -> bool:
-        """Whether the present takes the place of the past: in a shared buffer, in blocks, or in a cache of a fixed size."""
+        """Whether the present replaces the past: in a shared buffer, in blocks, or in a cache of a fixed size."""
         grown = [cache for cache in self.caches if cache.kind == KV and len(cache.axes) == 1 and cache.room is None]
         return self.shares_buffer or all(cache.past.shape == cache.held.shape for cache in grown)
 
     def fixed(self, role: str) -> int | None:
-        """The size of a dim that the model fixes, or that is given; None if it is open."""
+        """The size of a dim if the model fixes it or it is given; None if it is open."""
         own = [dim for dim in self.graph.dims if self.roles.get(dim.name) == role]
         if own:
             return next((dim.value for dim in own if dim.source == "given"), None)
@@ -105,7 +105,7 @@ class Decoder:
         return max(lengths, default=None)
 
     def spec_at(self, spec: ModelSpec, sizes: StepSizes) -> ModelSpec:
-        """The model at a step; what ``spec`` gives stays."""
+        """The model at a step; settings in ``spec`` are kept."""
         pages = -(-sizes.total // PAGE)
         of_role = {
             BATCH: sizes.batch, NEW: sizes.new, PAST: sizes.past, TOTAL: sizes.total, SOURCE: sizes.source,
@@ -158,7 +158,7 @@ class Decoder:
 
 
 def read_decoder(spec: ModelSpec) -> Decoder:
-    """The decoder in a model; raises InputError for a model that is none, and as ``onnxcost.estimate``."""
+    """The decoder in a model; raises InputError for a model that is not one, and as ``onnxcost.estimate``."""
     spec = spec.read_inputs()
     skeleton = read_skeleton(spec.source)
     inputs = skeleton.model.graph.input
@@ -178,7 +178,7 @@ def read_decoder(spec: ModelSpec) -> Decoder:
 
 
 def find_decoder(graph: Graph) -> Decoder | None:
-    """The decoder in a graph; None for a model that is none: it takes no tokens, or leaves nothing for the next one."""
+    """The decoder in a graph; None for a model that is not one: it takes no tokens, or passes nothing to the next step."""
     if _find_tokens(graph, set()) is None:
         return None
     caches = [_with_room(cache, graph) for cache in find_cache_pairs(graph)]
@@ -205,7 +205,7 @@ def find_decoder(graph: Graph) -> Decoder | None:
 
 
 def _with_room(cache: CachePair, graph: Graph) -> CachePair:
-    """A cache of a fixed size that is written in place holds as much, and no more."""
+    """Sets the room of a cache of a fixed size that is written in place."""
     is_open = any((cache.past.name, axis) in dim.places for dim in graph.dims for axis in cache.axes)
     if cache.kind != KV or is_open or cache.past.shape != cache.held.shape or len(cache.axes) > 1:
         return cache
@@ -213,7 +213,7 @@ def _with_room(cache: CachePair, graph: Graph) -> CachePair:
 
 
 def _find_tokens(graph: Graph, own: set[str]) -> Tensor | None:
-    """The input whose elements pick rows of an embedding; without one that with the embeddings of tokens."""
+    """The input whose elements select rows of an embedding; without one, the input with the embeddings of tokens."""
     uses = DefUse(graph.nodes)
     inputs = [tensor for tensor in graph.inputs if tensor.is_shaped and tensor.name not in own]
     whole = [tensor for tensor in inputs if tensor.dtype in ("int64", "int32") and tensor.rank in (1, 2, 3)]
@@ -221,7 +221,7 @@ def _find_tokens(graph: Graph, own: set[str]) -> Tensor | None:
     picks = [tensor for tensor in (*named, *whole) if tensor in named or _picks_rows(tensor, uses, _MOVES)]
     floats = [tensor for tensor in inputs if tensor.dtype in _FLOATS and tensor.rank == 3 and "encoder" not in tensor.name]
     embedded = [tensor for tensor in floats if not _is_projected(tensor, uses)]
-    # Keras adds the length of the table to what is below 0.
+    # Keras adds the length of the table to negative indices.
     adjusted = [tensor for tensor in whole if _picks_rows(tensor, uses, _MOVES | AFFINE | {"Where"})]
     return next(iter([*picks, *embedded, *adjusted]), None)
 
@@ -245,7 +245,7 @@ def _is_projected(tensor: Tensor, uses: DefUse) -> bool:
 
 
 def _picks_rows(tensor: Tensor, uses: DefUse, way: Set[str]) -> bool:
-    """Whether it is the index into a stored table of two dims, at the end of operators of ``way`` alone."""
+    """Whether it is the index into a stored table of two dims, after only operators of ``way``."""
     for node, place in _reads_behind(tensor, uses, way):
         if node.key == _EMBEDDED and place == 0:
             return True
@@ -255,7 +255,7 @@ def _picks_rows(tensor: Tensor, uses: DefUse, way: Set[str]) -> bool:
 
 
 def _reads_behind(tensor: Tensor, uses: DefUse, way: Set[str]) -> Iterator[Use]:
-    """Who reads the value, and what operators of ``way`` make of it, the nearest first."""
+    """The readers of the value, and of the values that operators of ``way`` compute from it, the nearest first."""
     names, seen = [tensor.name], 0
     while names and seen < _MOST_STEPS:
         seen += 1
@@ -280,11 +280,11 @@ def _find_roles(graph: Graph, tokens: Tensor, token_axis: int, caches: list[Cach
             lengths.setdefault((cache.past.name, 1 if cache.past.rank == 5 else 0), BATCH)
     found: dict[str, str] = {}
     uses = DefUse(graph.nodes)
-    # Of lengths the elements say how many there are.
+    # The elements of lengths are the numbers of positions.
     counted = {read.name for node in graph.nodes if node.key == _PAGED for read in node.inputs[5:7] if read is not None}
     has_source = any(cache.kind == CROSS for cache in caches)
     for dim in graph.dims:
-        # What is written as a sum follows by itself.
+        # A dim that is written as a sum follows automatically.
         is_sum = dim.source == "derived" and not dim.is_unnamed and not dim.name.isidentifier()
         if is_sum or (dim.places and all(name in counted for name, _ in dim.places)):
             continue
@@ -301,8 +301,8 @@ def _find_roles(graph: Graph, tokens: Tensor, token_axis: int, caches: list[Cach
 
 
 def _role_by_place(tensor: Tensor, axis: int, uses: DefUse, has_source: bool) -> str:
-    """The role of a dim of an input that is neither tokens nor a cache: a mask, positions, or what an encoder has made, if
-    there is one (``has_source``).
+    """The role of a dim of an input that is neither tokens nor a cache: a mask, positions, or an encoder's output, if there is
+    an encoder (``has_source``).
     """
     name = tensor.name.lower()
     if "encoder" in name and axis == 1:
@@ -317,7 +317,7 @@ def _role_by_place(tensor: Tensor, axis: int, uses: DefUse, has_source: bool) ->
 
 
 def _are_positions(tensor: Tensor, uses: DefUse) -> bool:
-    """Whether integers pick rows of tables, or become angles: masks are summed, compared and subtracted."""
+    """Whether integers select rows of tables, or become angles: masks are summed, compared and subtracted."""
     for node, place in _reads_behind(tensor, uses, _MOVES | {"Expand"}):
         if role_of(node, place).name in ("index", "positions") or node.key in FLOAT_PRODUCTS | {"Mul"}:
             return True
@@ -325,7 +325,7 @@ def _are_positions(tensor: Tensor, uses: DefUse) -> bool:
 
 
 def _find_limit(graph: Graph, settings: Mapping[str, Setting]) -> Setting | None:
-    """The longest context: what a document beside the model states, or the rows of its tables of positions."""
+    """The longest context: from a document next to the model, or the rows of its tables of positions."""
     stated = [settings[key] for key in _LIMITS if key in settings and is_size(settings[key].value)]
     rows = [Setting(rows, f"the rows of '{name}'") for name, rows in _position_tables(graph) if rows]
     return min([*stated[:1], *rows], key=lambda setting: setting.value, default=None)
@@ -340,13 +340,13 @@ def _position_tables(graph: Graph) -> Iterator[tuple[str, int]]:
 
 
 def tokens_of_run(graph: Graph) -> int:
-    """The new tokens of each sequence in one run; 0 for a model that is no decoder."""
+    """The new tokens of each sequence in one run; 0 for a model that is not a decoder."""
     decoder = find_decoder(graph)
     return 0 if decoder is None else decoder.tokens.shape[decoder.token_axis]
 
 
 def head_of(decoder: Decoder) -> Node | None:
-    """The product that makes the logits."""
+    """The product that computes the logits."""
     uses, name = DefUse(decoder.graph.nodes), decoder.logits.name if decoder.logits is not None else ""
     for _ in range(_MOST_STEPS):
         node = uses.definition(name)

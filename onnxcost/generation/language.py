@@ -1,4 +1,4 @@
-"""What a language model costs to run: prefill and decode, its cache, its memory, and how fast it is on devices."""
+"""The cost of running a language model: prefill and decode, its cache, its memory, and its speed on devices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PROMPT, CONTEXT = 1024, 4096
 """Tokens of a prompt, and positions in the cache after a decode step, unless told otherwise."""
 BATCHES = (1, 4, 16, 64)
-"""For which the speed on a device is given."""
+"""The batch sizes for which the speed on a device is given."""
 LONGEST = 2**24
 LARGEST = 2**20
 _EXPERTS = {"com.microsoft.MoE", "com.microsoft.QMoE"}
@@ -33,8 +33,8 @@ _EXPERTS = {"com.microsoft.MoE", "com.microsoft.QMoE"}
 
 @dataclass(frozen=True, slots=True)
 class MemoryNeed:
-    """Bytes that a decoder needs at a batch and a context: ``weights`` as stored, ``cache`` with states and what an encoder
-    left, ``copied`` where the present is no part of the same buffer as the past, and the other ``activations`` of a step.
+    """Bytes that a decoder needs at a batch and a context: ``weights`` as stored, ``cache`` with states and an encoder's keys
+    and values, ``copied`` if the present is in another buffer than the past, and the other ``activations`` of a step.
     """
 
     weights: int
@@ -58,9 +58,9 @@ class MemoryNeed:
 class LanguageCost(Result):
     """A decoder's prefill of a prompt, and a decode step at a context; None for a prefill that the model cannot do.
 
-    ``active_parameters`` are those that a token is multiplied with: of experts the ones that it is routed to. ``most_context``
-    and ``most_batch`` are the largest that fit into ``available`` bytes with the other unchanged, None without it; 0 where
-    not even one does. ``notes`` are sentences on how the figures came about.
+    ``active_parameters`` are those that a token is multiplied with: of the experts, only those that it is routed to.
+    ``most_context`` and ``most_batch`` are the largest that fit into ``available`` bytes with the other unchanged, None without
+    it; 0 if not even one fits. ``notes`` are sentences on how the figures were computed.
     """
 
     label: str
@@ -86,13 +86,13 @@ class LanguageCost(Result):
 
     @property
     def copied(self) -> int:
-        """The bytes of the cache and the states that a decode step writes beside those that it reads."""
+        """The bytes of the cache and the states that a decode step writes in addition to those that it reads."""
         own, sizes = self.kv_bytes, self.decode.sizes
         return 0 if self.decoder.writes_in_place else sizes.batch * (own.held(sizes.total) + own.state)
 
     @cached_property
     def memory(self) -> MemoryNeed:
-        """What the weights, the cache and the activations of the larger phase take."""
+        """The memory of the weights, the cache and the activations of the larger phase."""
         sizes, own = self.decode.sizes, self.kv_bytes
         kept = sizes.batch * (own.held(sizes.total, sizes.source) + own.state)
         activations = max(phase_activations(phase, self.decoder) for phase in self.phases)
@@ -186,7 +186,9 @@ def count_language(
     formulas: FormulaTable | None = None,
     decoder: Decoder | None = None,
 ) -> LanguageCost:
-    """``llm`` of a spec; without a batch that of the model, and devices at several. ``decoder`` is the one in it, if known."""
+    """``llm`` of a spec; without a batch, the model's batch, and several batches on devices. ``decoder`` is the one in it, if
+    known.
+    """
     spec = read_model(spec)
     decoder = decoder or read_decoder(spec)
     first, last, notes = _choose_sizes(decoder, prompt, context, batch or 1)
@@ -205,12 +207,12 @@ def count_language(
 
 
 def describe_decoder(spec: ModelSpec, report: CostReport, formulas: FormulaTable | None = None) -> LanguageCost | None:
-    """The cost of a decoder, whose ``report`` there is; None for other models, and for a decoder that fits no usual sizes."""
+    """The cost of the decoder in a ``report``; None for other models, and for a decoder that does not fit the default sizes."""
     decoder = find_decoder(report.graph)
     if decoder is None:
         return None
     try:
-        # A merged decoder has another graph behind its first step.
+        # A merged decoder has another graph after its first step.
         return count_language(spec, formulas=formulas, decoder=None if decoder.switch else decoder)
     except UnreadableFile:
         raise
@@ -229,7 +231,7 @@ def parse_memory(given: float | str) -> int:
 def _choose_sizes(
     decoder: Decoder, prompt: int | None, context: int | None, batch: int
 ) -> tuple[StepSizes | None, StepSizes, list[str]]:
-    """The sizes of prefill and decode: what is asked for, as far as the model leaves it open."""
+    """The sizes of prefill and decode: the requested ones, as far as the model leaves them open."""
     notes: list[str] = []
     fixed = {role: decoder.fixed(role) for role in (BATCH, NEW, PAST, SOURCE)}
     if fixed[BATCH] not in (None, batch):
@@ -303,7 +305,7 @@ def _largest(most: int, fits: Callable[[int], bool]) -> int:
 
 
 def _idle_parameters(cost: Counted, tokens: int) -> int:
-    """Of the experts in a node, or of those in a table of matrices that it picks from, what a token is not routed to."""
+    """The parameters of experts in a node, or in a table of matrices that it selects from, that a token is not routed to."""
     node, routed = cost.node, cost.node.input(1)
     if routed is None or not routed.is_shaped:
         return 0
@@ -317,7 +319,7 @@ def _idle_parameters(cost: Counted, tokens: int) -> int:
 
 
 def _remarks(found: LanguageCost) -> Iterator[str]:
-    """What could be spared."""
+    """Notes on work that could be avoided."""
     if found.prefill is not None and (spent := _spared_by_last_logits(found.decoder, found.prefill)):
         share = 100 * spent / found.prefill.report.macs
         yield (
@@ -329,7 +331,7 @@ def _remarks(found: LanguageCost) -> Iterator[str]:
 
 
 def _spared_by_last_logits(decoder: Decoder, prefill: Phase) -> int:
-    """MACs of the LM head on prompt tokens whose logits nobody needs."""
+    """MACs of the LM head on prompt tokens whose logits are not needed."""
     head, rows = head_of(decoder), prefill.sizes.batch * prefill.sizes.new
     if head is None or prefill.sizes.new < 2 or not head.outputs:
         return 0
@@ -343,7 +345,7 @@ def _spared_by_last_logits(decoder: Decoder, prefill: Phase) -> int:
 def _speeds(
     found: LanguageCost, spec: ModelSpec, batch: int | None, asked: Sequence[Predictor], formulas: FormulaTable | None
 ) -> Iterator[Speed]:
-    """On each device at the batch, or without one at BATCHES, as far as the model lets it vary."""
+    """The speeds on each device at the batch, or without one at BATCHES, if the model's batch is open."""
     from onnxcost.generation.speeds import predict_speed  # which loads the devices' side, that a count does not need
 
     is_free = batch is None and found.decoder.fixed(BATCH) is None

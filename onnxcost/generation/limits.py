@@ -135,7 +135,7 @@ def assess_pipeline(
 
 
 def add_predictions(stages: Sequence[Stage], runs: Sequence[Prediction]) -> Prediction:
-    """The prediction for all runs of all stages by those of the run in the middle of each.
+    """The prediction for all runs of all stages, from that of the middle run of each.
 
     The bound of a run is convex in the length of its cache, so that the middle one, as often as there are runs, is not above
     the sum.
@@ -168,7 +168,7 @@ def _distinct(texts: Iterable[Sequence[str]]) -> tuple[str, ...]:
 
 
 def add_fits(predictor: Predictor, stages: Sequence[Stage]) -> tuple[Fit, ...]:
-    """What all models need: the weights of each file, which stay loaded, and of everything else the largest part of a stage."""
+    """The memory of all models: the weights of each file, which stay loaded, and the largest other need of a stage."""
     needs: dict[str, dict[str, list[Fit]]] = {}
     for stage in stages:
         for fit in fits_of(predictor, stage.last):

@@ -28,9 +28,9 @@ PREFILL, DECODE = "prefill", "decode"
 class Phase:
     """A step of a decoder, and what it costs. ``name`` is PREFILL or DECODE; sizes are bytes, of all sequences.
 
-    Weights are read once by each node that uses them, of tables the rows that are picked, of experts those that the tokens can
-    be routed to. Keys and values are read at the positions that are attended to, and written at those of the new tokens; states
-    are read and written whole.
+    Weights are read once by each node that uses them; of tables only the selected rows, of experts only those that the tokens
+    can be routed to. Keys and values are read at the positions that are attended to, and written at those of the new tokens;
+    states are read and written whole.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Phase:
 
     @property
     def executed(self) -> CostReport:
-        """The report as the step is run: where ``shares_buffer``, attention writes the new keys and values over the cache."""
+        """The report as the step is run: with ``shares_buffer``, attention writes the new keys and values over the cache."""
         if not self.shares_buffer:
             return self.report
         shared = {SHARES_BUFFER: 1}
@@ -99,7 +99,7 @@ def count_phase(decoder: Decoder, spec: ModelSpec, name: str, sizes: StepSizes, 
 
 @dataclass(frozen=True, slots=True)
 class KvBytes:
-    """The bytes of one sequence's cache: ``token`` of a position in all layers, ``state`` of what has a constant size.
+    """The bytes of one sequence's cache: ``token`` for a position in all layers, ``state`` for the parts of constant size.
 
     ``source`` are those of a position of an encoder.
     """
@@ -131,12 +131,12 @@ class KvBytes:
         return round(sum(cache.position_bytes for cache in self.caches if cache.kind == kind) / self.batch)
 
     def held(self, positions: int, source: int = 0) -> int:
-        """Of a sequence of so many positions, and of an encoder's; a cache that slides holds its window at most."""
+        """The bytes for a sequence of so many positions, and for an encoder's; a sliding cache holds at most its window."""
         kept = sum(self._bytes(cache) * min(positions, cache.room or positions) for cache in self.caches if cache.kind == KV)
         return round(kept) + source * self.source
 
     def read(self, positions: int, source: int = 0) -> int:
-        """Of what a token attends to behind so many positions."""
+        """The bytes that a token attends to after so many positions."""
         attended = 0.0
         for cache in self.caches:
             if cache.kind == KV:
@@ -145,7 +145,7 @@ class KvBytes:
         return round(attended) + source * self.source
 
     def written(self, sizes: StepSizes) -> int:
-        """Of the new tokens; in the first step also of what an encoder has read."""
+        """The bytes of the new tokens; in the first step also of the encoder's positions."""
         kept = sum(self._bytes(cache) * min(sizes.new, cache.room or sizes.new) for cache in self.caches if cache.kind == KV)
         is_first = not sizes.past and all(cache.present is not None for cache in self.caches if cache.kind == CROSS)
         return round(kept) + (sizes.source * self.source if is_first else 0)
@@ -166,7 +166,7 @@ def weight_bytes_read(report: CostReport) -> int:
 
 
 def _stored_sizes(nodes: tuple[Node, ...], constants: Mapping[str, Tensor]) -> dict[str, int]:
-    """The bytes in the file behind each constant: its own, or those of what it is computed from."""
+    """The bytes in the file for each constant: its own, or those of the constants that it is computed from."""
     stored = {name: tensor.nbytes for name, tensor in constants.items() if tensor.is_shaped}
     for node in nodes:
         made = [tensor for tensor in node.outputs if tensor is not None and tensor.is_constant]
@@ -177,7 +177,7 @@ def _stored_sizes(nodes: tuple[Node, ...], constants: Mapping[str, Tensor]) -> d
 
 
 def _constant_bytes(node: Node, stored: Mapping[str, int]) -> int:
-    """Of the constants that a node reads, as much as it needs: the share of their bytes that is in its traffic."""
+    """The bytes of constants that a node needs: the share of their bytes that is in its traffic."""
     constants = {
         tensor.name: tensor for tensor in node.inputs if tensor is not None and tensor.is_constant and tensor.is_shaped
     }

@@ -30,9 +30,9 @@ COUNTS = ("macs", "flops", "read_bytes", "write_bytes")
 class Stage:
     """A model of a pipeline: ``report`` is the estimate of its first run, ``middle`` and ``last`` those of other runs.
 
-    ``middle_spec`` is what was asked for in the middle one. ``summed`` are the figures COUNTS of all runs together,
-    ``assumed`` the dims that nobody gave, except for those that grow. ``measurement`` is of the middle run: the work of a run
-    with a cache grows evenly, so that it takes the mean time.
+    ``middle_spec`` is the spec of the middle one. ``summed`` are the figures COUNTS of all runs together, ``assumed`` the dims
+    that were not given, except for those that grow. ``measurement`` is of the middle run: the work of a run with a cache grows
+    linearly, so it takes the mean time.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Stage:
 
     @property
     def seconds(self) -> float | None:
-        """The time of all runs: the median of the measured one, as often as the stage runs."""
+        """The time of all runs: the median of the measured one, times the number of runs."""
         return self.runs * self.measurement.latency.median if isinstance(self.measurement, Measurement) else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Stage:
 class Pipeline(Result):
     """The combined cost of several models. Weights of a file used by several stages count once.
 
-    ``notes`` are sentences on how the stages fit each other.
+    ``notes`` are sentences on how the stages fit together.
     """
 
     stages: tuple[Stage, ...]
@@ -307,7 +307,7 @@ def _figures(report: CostReport) -> tuple[int, ...]:
 def measure_stages(
     found: Pipeline, settings: Settings, formulas: FormulaTable | None = None, on_progress: OnProgress | None = None
 ) -> Iterator[Stage]:
-    """The stages with the measurement of the run in the middle of each, one after the other.
+    """The stages with the measurement of the middle run of each, one after the other.
 
     Raises what ``onnxcost.measure`` raises.
     """

@@ -1,4 +1,4 @@
-"""``onnxcost llm --run``: a decoder's prompt and tokens, run with onnxruntime in a child process, and what they took."""
+"""``onnxcost llm --run``: a decoder's prompt and tokens, run with onnxruntime in a child process, and their times."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _POSITIONS = r"position|(?<![a-z])pos(?![a-z])"
 
 
 class Turn(NamedTuple):
-    """A prompt of ``context`` tokens and the tokens decoded behind it; ``prompts`` and ``tokens`` are seconds of single runs.
+    """A prompt of ``context`` tokens and the tokens decoded after it; ``prompts`` and ``tokens`` are seconds of single runs.
 
-    Without a prompt the cache was synthetic. ``first_prompt`` is the one before those that count. ``loop_seconds`` are those
-    of all tokens together with what lies between their runs.
+    Without a prompt, the cache was synthetic. ``first_prompt`` is the one before the timed ones. ``loop_seconds`` are those of
+    all tokens, including the time between their runs.
     """
 
     context: int
@@ -85,7 +85,7 @@ class Turn(NamedTuple):
 class GenerationRun(Result):
     """The measured times of a decoder on one machine, by context length. Times are in seconds, sizes in bytes.
 
-    ``weights`` are "stored", or "synthesised" where the model lacks some. ``interrupted``: Ctrl-C came before all was done;
+    ``weights`` are "stored", or "synthesised" if the model lacks some. ``interrupted``: Ctrl-C came before all was done;
     ``failure`` says why a run ended early, "" if it did not.
     """
 
@@ -200,7 +200,7 @@ def run_decoder(
         if own := [name for name in spec.dims if decoder.roles.get(name) in (NEW, PAST, TOTAL)]:
             raise InputError(f"--dim {own[0]}: this dim changes from step to step: set --prompt and --context instead")
         legs = plan_legs(decoder, prompt, contexts, tokens)
-        # The memory that it needs is that of the longest context.
+        # The memory needed is that of the longest context.
         deepest = max(leg.context for leg in legs)
         new = 1 if decoder.is_open else _new(decoder)
         report = estimate_spec(decoder.spec_at(spec, StepSizes(batch, new, deepest, _source_of(decoder))), formulas)
@@ -212,10 +212,9 @@ def run_decoder(
 
 
 def plan_legs(decoder: Decoder, prompt: int | None, contexts: Sequence[int], tokens: int) -> list[Leg]:
-    """A prompt with the tokens behind it, and tokens at each of the contexts; all within the positions that the model knows.
-
-    Without a prompt it has DEFAULT_PROMPT tokens, or as many as leave room; behind an encoder one. Raises InputError for what
-    is longer than the model knows.
+    """A prompt with the tokens after it, and tokens at each of the contexts; all within the model's positions. The default
+    prompt has DEFAULT_PROMPT tokens, or as many as leave room; after an encoder, one. Raises InputError for more positions than
+    the model has.
     """
     limit = None if decoder.limit is None or decoder.keeps_source else decoder.limit
     if prompt is None:
@@ -256,7 +255,7 @@ def _receive(messages: Iterator[object]) -> tuple[tuple[Turn, ...], RunState, st
 
 
 def _source_of(decoder: Decoder) -> int:
-    """Positions of the encoder, as its graph has them."""
+    """The positions of the encoder in its graph."""
     return next((dim.value for dim in decoder.graph.dims if decoder.roles.get(dim.name) == SOURCE), 0)
 
 
@@ -267,7 +266,7 @@ def _new(decoder: Decoder) -> int:
 def _request(
     ready: Prepared, decoder: Decoder, spec: ModelSpec, settings: Settings, legs: Sequence[Leg], batch: int
 ) -> GenerationRequest:
-    """What the child is to do, by the shapes and elements of the inputs at three steps that differ in one token."""
+    """The request to the child, from the shapes and elements of the inputs at three steps that differ by one token."""
     new = 1 if decoder.is_open else _new(decoder)
     base = StepSizes(batch, new, BASE_PAST, _source_of(decoder))
     at_base = _feeds(decoder, spec, base)
@@ -276,7 +275,7 @@ def _request(
     caches = {cache.past.name: cache for cache in decoder.caches}
     others = {name: feed for name, feed in at_base.items() if name not in caches}
     inputs = tuple(_step_input(feed, longer[name], wider[name], decoder, settings.seed) for name, feed in others.items())
-    # A cache that slides is a buffer of a fixed size: it has no other form.
+    # A sliding cache is a buffer of a fixed size: it has no other form.
     shares = decoder.shares_buffer or any(cache.room is not None for cache in decoder.caches)
     links = []
     for name, cache in caches.items():
@@ -293,7 +292,7 @@ def _request(
 
 
 def _feeds(decoder: Decoder, spec: ModelSpec, sizes: StepSizes) -> dict[str, Feed]:
-    """What the inputs are fed with in a step, by their names."""
+    """The feeds of the inputs in a step, by their names."""
     at_step = decoder.spec_at(spec, sizes)
     skeleton = read_skeleton(at_step.source)
     graph = read_graph(skeleton, at_step, select_formulas(operators_in(skeleton)))
@@ -305,7 +304,7 @@ MOST_NUMBERS = 64
 
 
 def _step_input(feed: Feed, longer: Feed, wider: Feed, decoder: Decoder, seed: int) -> StepInput:
-    """An input of a step, by what it is in a step with a longer past and in one with more new tokens."""
+    """An input of a step, from a step with a longer past and one with more new tokens."""
     shape = feed.shape or ()
     if longer.shape is None or wider.shape is None or len(longer.shape) != len(shape) or len(wider.shape) != len(shape):
         return StepInput(feed, (0,) * len(shape), (0,) * len(shape))
@@ -332,9 +331,8 @@ def predict_turns(
     sizes: StepSizes,
     formulas: FormulaTable | None = None,
 ) -> tuple[Speed, ...]:
-    """What a device is expected to take for each turn: for its prompt, and for the token in the middle of those behind it.
-
-    ``sizes`` are those of any step, of which the batch and the positions of an encoder count.
+    """The predicted times on a device for each turn: for its prompt, and for the middle one of the tokens after it. ``sizes``
+    are those of any step; only the batch and the positions of an encoder are used.
     """
     found = []
     for turn in run.turns:

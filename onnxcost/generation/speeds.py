@@ -1,7 +1,7 @@
 """The time to the first token and tokens per second on a device, from the work of prefill and decode and the bytes they move.
 
-A decode step reads each weight once, whatever the batch, and the cache of each sequence: it can be no faster than that takes at
-the device's bandwidth, nor than its arithmetic takes at the peak.
+A decode step reads each weight once, whatever the batch, and the cache of each sequence: it cannot be faster than these reads
+at the device's bandwidth, nor than its arithmetic at the peak.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from onnxcost.hardware.workload import Demand, demand_of
 from onnxcost.operators.inputs import ROLES
 
 WEIGHTS, CACHE, ARITHMETIC, STARTS = "weights", "cache", "arithmetic", "launches"
-"""What most of a decode step's time goes into: the bandwidth for weights or for the cache, arithmetic, or launching nodes."""
+"""Where most of a decode step's time goes: reading weights or the cache, arithmetic, or launching nodes."""
 
 
 class Speed(NamedTuple):
-    """A decoder on a device at a batch. ``ttft`` and ``step`` are the seconds of prefill and of a decode step, None where
-    ``missing`` names figures of the device that are not known, or types that it lacks; the bounds are below every run's.
+    """A decoder on a device at a batch. ``ttft`` and ``step`` are the seconds of prefill and of a decode step, None if
+    ``missing`` names unknown figures of the device, or types that it lacks; the bounds are lower bounds.
     """
 
     device: str
@@ -66,7 +66,7 @@ class Speed(NamedTuple):
 
 
 def predict_speed(predictor: Predictor, prefill: Phase | None, decode: Phase) -> Speed:
-    """The speed on a device. A calibrated machine predicts both phases as it does any model."""
+    """The speed on a device. A calibrated machine predicts both phases like any model."""
     found = Speed(predictor.name, decode.sizes.batch)
     asked = predictor.predict(decode.executed)
     if asked.unsupported or asked.latency is None:
@@ -80,7 +80,7 @@ def predict_speed(predictor: Predictor, prefill: Phase | None, decode: Phase) ->
     found = found._replace(step=costs.seconds, step_bound=costs.bound, limit=costs.limit)
     if prefill is None or first is None or first.latency is None:
         return found
-    # A graph spells out attention's scores, which kernels for long sequences leave on the chip.
+    # A graph has attention's scores explicitly, which kernels for long sequences keep on the chip.
     fused = StepCosts.of(predictor.device, prefill)
     low = max(fused.bound, min(first.latency.low, fused.seconds.low))
     return found._replace(ttft=first.latency._replace(low=low), ttft_bound=fused.bound)
@@ -95,7 +95,7 @@ class StepCosts(NamedTuple):
 
     @classmethod
     def of(cls, device: Device, phase: Phase) -> StepCosts:
-        """Weights that the chip can hold from one step to the next are not read again, at best."""
+        """In the best case, weights that the chip can hold from one step to the next are not read again."""
         demand = _as_computed(device, phase)
         cached = phase.kv_bytes_read + phase.kv_bytes_written + 2 * phase.state_bytes
         bound = lower_bound(device, replace(demand, operands=phase.weight_bytes_read, ends=cached))
@@ -130,8 +130,8 @@ def _spent(shares: Efficiency, which: int, phase: Phase, demand: Demand, at_peak
 
 
 def _as_computed(device: Device, phase: Phase) -> Demand:
-    """What the step asks, with products of weights in few bits in int8 where the device is faster so: kernels quantize the
-    activations for them.
+    """The requirements of the step, with products of low-bit weights in int8 if the device is faster that way: kernels quantize
+    the activations for them.
     """
     demand = demand_of(phase.report)
     packed = Counter[str]()

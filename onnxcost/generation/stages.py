@@ -1,4 +1,4 @@
-"""The stages of a pipeline as they are asked for: models, how often each runs, and the dims that they share."""
+"""The stages of a pipeline as specified: models, how often each runs, and the dims that they share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class StageSpec:
     grows: Mapping[str, int] | None = None
 
     def model_spec(self, common: ModelSpec) -> ModelSpec:
-        """What is asked of the model: its own, and of ``common`` what it has the names for."""
+        """The spec of the model: its own settings, and those of ``common`` whose names it has."""
         known = select_known(replace(common, source=self.path))
         return replace(
             known,
@@ -54,7 +54,7 @@ class StageSpec:
 def parse_stages(text: str) -> list[StageSpec]:
     """The stages in ``encoder.onnx,decoder.onnx×200`` (or ``*200``, ``x200``), or in the TOML file of that name.
 
-    Raises InputError for a file that does not exist, and for a number of runs that is none.
+    Raises InputError for a file that does not exist, and for an invalid number of runs.
     """
     if text.lower().endswith(".toml"):
         return load_stages(text)
@@ -66,7 +66,7 @@ def parse_stage(text: str) -> StageSpec:
     """The stage in ``decoder.onnx×200``."""
     path, runs = text, "1"
     repeated = re.fullmatch(r"(.+?)\s*[×*]\s*(.*)", text) or re.fullmatch(r"(.+)\s*[xX]\s*(\d\w*)", text)
-    # A file may be called model_x4: only what is not there itself is a file and its runs.
+    # A file may be called model_x4: only if it does not exist is the name split into a file and its runs.
     if repeated and not Path(text).exists() and (Path(repeated[1]).exists() or not text.lower().endswith(".onnx")):
         path, runs = repeated.groups()
     if not path:
@@ -77,7 +77,7 @@ def parse_stage(text: str) -> StageSpec:
 
 
 def name_stages(stages: Sequence[StageSpec]) -> list[StageSpec]:
-    """The stages with names that are all different: the last parts of the path, as few as tell it from others, and a number.
+    """The stages with distinct names: as few last parts of the path as needed, and a number.
 
     Raises InputError for too many stages, for two of one name, and for a model that can be read only once.
     """
@@ -114,7 +114,7 @@ _STAGE_KEYS: Mapping[str, str] = {
 
 
 def load_stages(path: str) -> list[StageSpec]:
-    """The stages of a TOML file, a table ``[[stages]]`` for each; the table ``dims`` is for all that have a dim of the name.
+    """The stages of a TOML file, a table ``[[stages]]`` for each; the table ``dims`` is for all that have a dim with the name.
 
     Paths of models are relative to the file. Raises InputError for unknown keys and invalid values.
     """
@@ -172,13 +172,13 @@ class SharedDim(NamedTuple):
 
 
 SAME_TENSORS: Mapping[str, str] = {"encoder_hidden_states": "last_hidden_state", "latent_sample": "out_sample"}
-"""By the name of an input, that of the output which it is, as Hugging Face's exporters call them: an encoder's, a UNet's."""
+"""Names of inputs and of the outputs that they receive, in Hugging Face's exporters: an encoder's, a UNet's."""
 
 
 def share_dims(spec: ModelSpec, name: str, earlier: Mapping[str, CostReport], own: Sequence[str] = ()) -> list[SharedDim]:
-    """The dims of a stage that earlier stages decide, by their names, which are those of ``earlier``.
+    """The dims of a stage that earlier stages determine, by their names; ``earlier`` are these stages.
 
-    A dim is the same where its name says what it is, and where it is of an input that an earlier stage has as an output. Dims
+    A dim is the same if its name is meaningful, and if it is of an input that an earlier stage has as an output. Dims
     that are given for this stage are not shared, nor are the ``own`` ones, which differ in each run.
     """
     inputs = fed_inputs(read_skeleton(spec.source).model.graph)

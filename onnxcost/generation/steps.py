@@ -1,4 +1,4 @@
-"""The runs of one model, each with a longer cache than the one before: the dims that grow, and the sum of the runs' costs."""
+"""The runs of one model, each with a longer cache than the previous one: the dims that grow, and the sum of the costs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from onnxcost.spec import ModelSpec
 class Growth(NamedTuple):
     """A dim that is ``start`` in the first run and larger by ``step`` in each further one.
 
-    ``option`` is what sets the start on the command line where it is assumed, "" if it was given.
+    ``option`` sets the start on the command line if it is assumed, "" if it was given.
     """
 
     name: str
@@ -37,10 +37,10 @@ class Growth(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What is asked of a model in each of its runs: ``growth`` are the dims that grow, of the cache of ``decoder`` or others.
+    """The specs of a model in each of its runs: ``growth`` are the dims that grow, of the cache of ``decoder`` or others.
 
     ``sizes`` are those of the first step of the decoder, ``open_dims`` the other dims in the model. ``assumed`` are the dims
-    that no run decides and nobody gave.
+    that neither the runs nor the user determine.
     """
 
     spec: ModelSpec
@@ -63,9 +63,9 @@ class Steps:
 def find_steps(spec: ModelSpec, report: CostReport, runs: int = 2, grows: Mapping[str, int] | None = None) -> Steps:
     """The runs of a model; ``report`` is its estimate.
 
-    The dims in ``grows`` gain so much from a run to the next. Without it, a cache grows by one token a run, from an empty one
-    unless its length was given, and each run takes one new token unless their number was given. Raises InputError for a dim
-    in ``grows`` that is not open.
+    The dims in ``grows`` grow by these amounts per run. Without it, a cache grows by one token per run, from an empty one
+    unless its length was given, and each run takes one new token unless their number was given. Raises InputError for a dim in
+    ``grows`` that is not open.
     """
     graph = report.graph
     assumed = tuple(dim for dim in graph.dims if dim.source == "assumed")
@@ -97,7 +97,7 @@ def find_steps(spec: ModelSpec, report: CostReport, runs: int = 2, grows: Mappin
         next((dim.value for dim in by_role[SOURCE]), 0),
     )
     decided = {dim.name for role in (NEW, PAST, TOTAL) for dim in by_role[role]}
-    # What differs between the runs is given for each of them.
+    # The settings that differ between the runs are given for each of them.
     shapes = {name: shape for name, shape in spec.shapes.items() if name not in caches}
     own = replace(spec, shapes=shapes, dims={name: size for name, size in spec.dims.items() if name not in decided})
     growth = (Growth(past.name, sizes.past, 1, _option(past)),)
@@ -105,7 +105,7 @@ def find_steps(spec: ModelSpec, report: CostReport, runs: int = 2, grows: Mappin
 
 
 ROLES = (NEW, PAST, TOTAL, SOURCE)
-"""What the dims of a decoder are, as far as its runs have sizes of their own."""
+"""The roles of a decoder's dims whose sizes depend on the run."""
 
 
 def _option(dim: BoundDim) -> str:
@@ -113,10 +113,9 @@ def _option(dim: BoundDim) -> str:
 
 
 class Summed(NamedTuple):
-    """The sums of some figures over all runs, and the largest peak of the activations, None if one is not known.
-
-    ``counted`` runs were counted one by one. Between them each figure is a polynomial of degree 2 that counted runs confirm;
-    without ``is_exact`` some runs are interpolated because none does.
+    """The sums of some figures over all runs, and the largest peak of the activations, None if one is unknown. ``counted`` runs
+    were counted individually. Between them, each figure is a polynomial of degree 2 that counted runs confirm; without
+    ``is_exact``, some runs are interpolated because no polynomial fits.
     """
 
     totals: tuple[int, ...]
@@ -127,11 +126,12 @@ class Summed(NamedTuple):
 
 Figures = tuple[int, ...]
 FEW = 8
-"""So few runs are counted one by one."""
+"""Up to this many runs are counted individually."""
 ALONE = 2
-"""The first runs of more, which are: a cache that is empty or has one token may be broadcast, or left out."""
+"""The first runs of more, which are counted individually: a cache that is empty or has one token may be broadcast, or left out.
+"""
 MOST_COUNTED = 128
-"""Where so many runs are counted, what is left is interpolated between the ends of each range."""
+"""After this many counted runs, the others are interpolated between the ends of each range."""
 
 
 def sum_runs(figures_at: Callable[[int], Figures], runs: int) -> tuple[Figures, bool, list[int]]:

@@ -8,10 +8,10 @@ from math import ceil
 from onnxcost.measurement import LEAST_RUNS, Advice, Measurement
 
 BUSY_CORES, BUSY_SHARE = 0.25, 0.05
-"""Other work is reported from this many cores on, if they are also this share of the usable ones."""
+"""Other load is reported from this many cores on, if they are also this share of the usable ones."""
 SLOW_CLOCK = 0.8
 SLOW_FIRST_RUN, LONG_FIRST_RUN = 10, 0.01
-"""Times the median, and seconds: a first run beyond both is slow."""
+"""A first run beyond this multiple of the median, and these seconds, is slow."""
 FAST_RUN = 20e-6
 SHARED_RUN = 100e-6
 """Seconds of a run below which streams, which are threads, wait for each other in Python."""

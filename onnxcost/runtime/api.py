@@ -184,10 +184,10 @@ def profile_spec(
 ) -> Profile:
     """``profile`` of a spec whose source can be read twice. ``on_measured`` gets the measurement before the profile is made.
 
-    Raises KeyboardInterrupt where it is to stop before a run was profiled.
+    Raises KeyboardInterrupt if it is stopped before a run was profiled.
     """
     with start_early(), prepare(spec, estimate_spec(spec, formulas), settings.seed, on_progress) as ready:
-        # The profile itself says what the arena held.
+        # The profile itself has the use of the arena.
         measurement = _measure_prepared(ready, replace(settings, arena=settings.arena or False), on_progress)
         on_measured(measurement)
         if measurement.interrupted:
@@ -203,7 +203,7 @@ def profile_spec(
 
 
 def _count_executed_graph(spec: ModelSpec, formulas: FormulaTable | None, ready: Prepared, profiled: Profiled) -> CostReport:
-    """The cost of the graph that onnxruntime wrote; of the original one if it could write none."""
+    """The cost of the graph that onnxruntime wrote; of the original one if it could not write one."""
     if not profiled.optimized:
         return ready.report
     known = {tensor.name: tensor.shape for tensor in ready.report.graph.inputs if tensor.is_shaped}

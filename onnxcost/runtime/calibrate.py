@@ -65,7 +65,7 @@ def calibrate(
                 break  # the numbers of threads before this one are complete
             found[timings.threads[0]] = timings
             if timings.blocked:
-                # The channels in a block: the fewest outputs of the blocked convolutions in the graph that onnxruntime wrote.
+                # The channels of a block: the fewest outputs of the blocked convolutions in the graph that onnxruntime wrote.
                 run = estimate(Path(folder, OPTIMIZED)).graph.nodes
                 weights = [node.required(1) for node in run if node.domain == NCHWC and node.op_type == "Conv"]
                 block = min((weight.shape[0] for weight in weights if weight.is_shaped), default=BLOCK)

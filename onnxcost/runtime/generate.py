@@ -1,4 +1,4 @@
-"""Runs a decoder as generation does: a prompt, then one token after the other, each with the cache that the last one left."""
+"""Runs a decoder as in generation: a prompt, then one token after the other, each with the cache of the previous step."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEAST_PREFILLS, SLOW_SECONDS = 3, 5.0
-"""Prompts that are timed after the first, fewer where they take so long."""
+"""Prompts that are timed after the first, fewer if they take this long."""
 WARMUP_TOKENS, LEAST_TOKENS = 3, 16
-"""Tokens before those that count, and the least that count where a token takes long."""
+"""Tokens before the timed ones, and the fewest that are timed if a token takes long."""
 TOKEN_SECONDS = 10.0
 """After this time the least number of tokens is enough."""
 
@@ -30,11 +30,11 @@ Shape = tuple[int, ...]
 
 
 class StepInput(NamedTuple):
-    """An input of a step that is no cache. Its shape is linear in the new tokens and in the past: ``feed`` has that with one
-    new token on ``BASE_PAST``, ``by_past`` and ``by_new`` what a further one of each adds.
+    """An input of a step that is not a cache. Its shape is linear in the new tokens and in the past: ``feed`` has the one for a
+    new token after ``BASE_PAST``, ``by_past`` and ``by_new`` the increments per token.
 
-    ``kind`` is "fill" where the feed fills any shape, "positions" of the new tokens, "numbers" where the elements are linear
-    themselves: ``numbers`` has them, and what a further token of the past and a new one add; "switch" is true with a past.
+    ``kind`` is "fill" if the feed fills any shape, "positions" for those of the new tokens, "numbers" if the elements are also
+    linear: ``numbers`` has them and their increments per past and new token; "switch" is true with a past.
     """
 
     feed: Feed
@@ -48,11 +48,11 @@ BASE_PAST = 16
 
 
 class CacheLink(NamedTuple):
-    """An input that holds what earlier steps left, and the output that has it for the next step, "" if it stays.
+    """An input with the result of earlier steps, and the output with it for the next step, "" if it does not change.
 
-    ``axis`` is that of its positions, None for a state; ``room`` the most positions that it holds, None for all. ``is_fixed``
-    says that the model has room for a fixed number of positions, and writes the new ones among them; ``is_made_once`` that
-    the first step makes it, of what an encoder has read, and others leave it.
+    ``axis`` is that of its positions, None for a state; ``room`` the most positions that it holds, None for all. ``is_fixed``:
+    the model has room for a fixed number of positions, and writes the new ones among them; ``is_made_once``: the first step
+    computes it from an encoder's output, and others do not change it.
     """
 
     feed: Feed
@@ -66,7 +66,7 @@ class CacheLink(NamedTuple):
         """Its shape with so many positions."""
         shape = list(self.feed.shape or ())
         if self.room is not None and self.axis is not None:
-            shape[self.axis] = self.room  # all of it has to be there from the first step on
+            shape[self.axis] = self.room  # it must be complete from the first step on
         elif self.axis is not None and not self.is_fixed:
             shape[self.axis] = positions
         return tuple(shape)
@@ -86,7 +86,7 @@ class Leg(NamedTuple):
 class GenerationRequest(Request):
     """A decoder to run: ``feeds`` are empty, ``inputs`` and ``caches`` say what each step is fed with.
 
-    With ``shares_buffer`` past and present are one buffer, for the longest context.
+    With ``shares_buffer``, past and present are one buffer, for the longest context.
     """
 
     inputs: tuple[StepInput, ...] = ()
@@ -96,8 +96,8 @@ class GenerationRequest(Request):
 
 
 class LegTimes(NamedTuple):
-    """Seconds of each prompt and of each token of a leg, in order; ``first_prompt`` is that of the prompt before, in memory
-    that is new. ``loop_seconds`` are those of all timed tokens with what Python does between the runs.
+    """Seconds of each prompt and of each token of a leg, in order; ``first_prompt`` is that of the prompt before, in newly
+    allocated memory. ``loop_seconds`` are those of all timed tokens, including Python's work between the runs.
     """
 
     leg: Leg
@@ -108,7 +108,7 @@ class LegTimes(NamedTuple):
 
 
 def run_generation(request: GenerationRequest, channel: Channel) -> None:
-    """Answers with LegTimes and the RunState behind it for each leg that was begun."""
+    """Answers with LegTimes and the RunState after it for each leg that was started."""
     model = open_timed(request, (), channel)
     for index, leg in enumerate(request.legs):
         if index and channel.is_called():
@@ -171,7 +171,7 @@ class _Generation:
             taken.append(self._step(self.leg.context))
 
     def _time_tokens(self) -> tuple[list[int], float]:
-        """Nanoseconds of each token, and seconds of all. The first few are decoded twice: the first time is to warm up."""
+        """Nanoseconds of each token, and seconds of all. The first few are decoded twice: the first time for warm-up."""
         settings, begin_held = self.request.settings, dict(self.held)
         self._say("measuring", 0.5)
         for _ in range(min(WARMUP_TOKENS if settings.warmup is None else settings.warmup, self.leg.tokens)):
@@ -206,7 +206,7 @@ class _Generation:
         return onnxruntime().OrtValue.ortvalue_from_numpy(value, self.device, self.device_id)
 
     def _step(self, new: int) -> int:
-        """Run one step of so many tokens and take over what it leaves; nanoseconds of the run alone."""
+        """Run one step of so many tokens and keep its cache; returns the nanoseconds of only the run."""
         binding = self.session.io_binding()
         for name, value in self._arrays(new):
             bind = binding.bind_ortvalue_input if hasattr(value, "element_type") else binding.bind_cpu_input
@@ -231,7 +231,7 @@ class _Generation:
         return taken
 
     def _arrays(self, new: int) -> Iterator[tuple[str, Any]]:
-        """What the inputs other than the cache are fed with in a step of so many tokens."""
+        """The arrays of the inputs other than the cache in a step of so many tokens."""
         import numpy as np
 
         seed = self.request.settings.seed

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ROUNDS, LONGEST_ROUND = 12, 0.5
 """The fewest rounds (fewer for fewer runs), and the most seconds of a model in one round."""
 MOST_AT_ONCE = 8
-"""Models whose processes are alive at the same time: with more of them, a model waits longer for its next round."""
+"""The most models whose processes are alive at the same time: with more, a model waits longer for its next round."""
 INTERRUPTED = Unmeasured("failed", "interrupted")
 SPREAD_OF_PROCESSES = 0.005
 """The share by which two processes that run the same model differ for as long as they live, because of their memory addresses:
@@ -63,8 +63,8 @@ class Ratio(NamedTuple):
 def compute_ratio(latencies: NDArray[np.float64], others: NDArray[np.float64]) -> Ratio:
     """The ratio of a model's latency to another's, from their latencies in the same rounds.
 
-    It is the median of the rounds' ratios, so that whatever slows both for a while cancels out. After an interrupt one of them
-    may have had one round more.
+    It is the median of the rounds' ratios, so that a temporary slowdown of both cancels out. After an interrupt, one of them
+    may have one more round.
     """
     rounds = min(len(latencies), len(others))
     ratios = Latency(latencies[:rounds] / others[:rounds])
@@ -77,8 +77,8 @@ def compute_ratio(latencies: NDArray[np.float64], others: NDArray[np.float64]) -
 class InterleavedResults(NamedTuple):
     """The results in the order of the models, and how they were timed.
 
-    ``ratios`` are latencies relative to the first model's. A ratio is None for the first model itself, where one of the two was
-    not measured, and where the two were not timed in the same group. ``groups`` are the indices of the models timed together.
+    ``ratios`` are latencies relative to the first model's. A ratio is None for the first model itself, if one of the two was
+    not measured, and if the two were not timed in the same group. ``groups`` are the indices of the models timed together.
     """
 
     results: tuple[MeasurementResult, ...]
@@ -104,7 +104,7 @@ def measure_interleaved(
         raise InputError("interleaved rounds run one stream at a time: omit --concurrency")
     known = [estimate_spec(spec) for spec in specs] if reports is None else list(reports)
     memories = [report.memory for report in known]
-    # onnxruntime keeps many weights twice: as stored, and packed for its kernels.
+    # onnxruntime holds many weights twice: as stored, and packed for its kernels.
     needs = [PROCESS_BYTES + 2 * each.weight_bytes + (each.peak_activation_bytes or 0) for each in memories]
     groups = group_models(needs, available_memory())
     results: dict[int, MeasurementResult] = {}
@@ -127,7 +127,7 @@ def measure_interleaved(
 def group_models(needs: Sequence[int], free: int) -> list[tuple[int, ...]]:
     """The indices of the models that are timed together; ``needs`` and ``free`` are bytes of memory.
 
-    A group has at most MOST_AT_ONCE models, which fit into the free memory together. It begins with the first model, to which
+    A group has at most MOST_AT_ONCE models, which fit into the free memory together. It starts with the first model, to which
     the others are compared; a model that does not fit together with the first one is timed alone.
     """
     groups, alone = [[0]], []
@@ -142,9 +142,8 @@ def group_models(needs: Sequence[int], free: int) -> list[tuple[int, ...]]:
 
 
 def split_rounds(settings: Settings) -> list[Settings]:
-    """The settings of each round. Without a time to fill and with fewer runs than ROUNDS, there is a round for each run.
-
-    A round begins with runs that are not timed: they refill the caches, which the other models have used in the meantime.
+    """The settings of each round. Without a minimum time, and with fewer runs than ROUNDS, there is a round for each run. A
+    round starts with runs that are not timed: they refill the caches, which the other models have used in the meantime.
     """
     runs, seconds = settings.least_runs, settings.least_seconds
     count = max(ROUNDS, ceil(seconds / LONGEST_ROUND)) if seconds else min(ROUNDS, runs)

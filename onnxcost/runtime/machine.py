@@ -20,7 +20,7 @@ ROOT = Path("/")
 
 
 def cpu_limit(root: Path = ROOT) -> float | None:
-    """How many cores' worth of time the process may use; None without a limit. ``root`` is that of the file system."""
+    """The CPU time per second that the process may use, in cores; None without a limit. ``root`` is that of the file system."""
     limits = []
     for folder in _list_groups(root, "cpu"):
         # ``cpu.max`` holds both numbers.
@@ -31,7 +31,7 @@ def cpu_limit(root: Path = ROOT) -> float | None:
 
 
 def free_memory(root: Path = ROOT) -> int | None:
-    """How many bytes the process may still take; None without a limit."""
+    """The bytes that the process may still allocate; None without a limit."""
     return min((free for folder in _list_groups(root, "memory") if (free := _free_memory(folder)) is not None), default=None)
 
 
@@ -111,10 +111,9 @@ def usable_cores(root: Path = ROOT) -> float:
 
 
 def watch_load() -> Callable[[], float | None]:
-    """Watch other work from now on: the function that it returns tells how many cores' worth of it there has been since.
-
-    Only the cores that the process may use count, with the time that a hypervisor took for others. None if it cannot be
-    seen, or not in so short a time: systems count in hundredths of a second.
+    """Watch other load from now on: the returned function gives it in cores since then. Only the cores that the process may use
+    count, including the time that a hypervisor took for others. None if it is not visible, or not in so short a time: systems
+    count in hundredths of a second.
     """
     import psutil
 
@@ -133,7 +132,7 @@ def watch_load() -> Callable[[], float | None]:
 
 
 def available_memory() -> int:
-    """How many bytes the process can take before the machine, a control group or the address space limit refuses."""
+    """The bytes that the process can allocate before the machine, a control group or the address space limit refuses."""
     import psutil
 
     limits = (psutil.virtual_memory().available, free_memory(), _free_addresses())
@@ -202,7 +201,7 @@ def _windows_cpu(root: Path) -> str:
 
 
 CPU_NAMES: Mapping[str, Callable[[Path], str]] = {
-    # The kernel names x86 processors only. Of others it gives numbers, which lscpu can translate.
+    # The kernel names only x86 processors. For others, it has numbers, which lscpu can translate.
     "linux": lambda root: _find_model_name(_read_texts(root / "proc/cpuinfo")) or _find_model_name(_run_command("lscpu")),
     "darwin": lambda root: _run_command("sysctl", "-n", "machdep.cpu.brand_string").strip(),
     "win32": _windows_cpu,
@@ -215,7 +214,7 @@ def _frequencies() -> tuple[float | None, float | None]:
 
     try:
         cores = psutil.cpu_freq(percpu=True) or ()
-    except Exception:  # Where it is not supported, it raises what its system calls raise, or does not exist.
+    except Exception:  # If it is not supported, it raises errors of system calls, or does not exist.
         return None, None
     now, most = max((core.current for core in cores), default=0), max((core.max for core in cores), default=0)
     return now * 1e6 or None, most * 1e6 or None
@@ -226,7 +225,7 @@ def _count_cores() -> int:
 
 
 def _usable_core_numbers() -> list[int]:
-    """The numbers of the cores that the process may run on; all of them where the system has no affinity."""
+    """The numbers of the cores that the process may run on; all of them if the system has no affinity."""
     import psutil
 
     process = psutil.Process()
@@ -234,7 +233,7 @@ def _usable_core_numbers() -> list[int]:
 
 
 def _run_command(*command: str) -> str:
-    """What a command prints; nothing if it is missing or does not answer."""
+    """The output of a command; empty if it is missing or does not answer."""
     in_english = {**os.environ, "LC_ALL": "C"}
     try:
         return subprocess.run(
@@ -285,7 +284,7 @@ def _pick_gpu(gpus: Sequence[Gpu], device_id: str, environ: Mapping[str, str]) -
 def _list_gpus() -> Sequence[Gpu]:
     """The machine's NVIDIA GPUs in the order of their PCI slots; none without the library and the program."""
     for source in (_ask_nvml, _ask_nvidia_smi):
-        # A name for the report must not end a measurement, whatever a driver raises.
+        # Only a name for the report: an error of the driver must not end a measurement.
         with suppress(Exception):
             return source()
     return ()
@@ -312,7 +311,7 @@ def _ask_nvml() -> Sequence[Gpu]:
 
 
 def _ask_nvidia_smi() -> Sequence[Gpu]:
-    """By the program that comes with the driver, which gives memory in MiB."""
+    """Uses the program that comes with the driver, which prints memory in MiB."""
     query = ("--query-gpu=uuid,name,driver_version,memory.total", "--format=csv,noheader,nounits")
     done = subprocess.run(("nvidia-smi", *query), capture_output=True, text=True, timeout=10, check=True)
     rows = [line.split(", ") for line in done.stdout.splitlines()]

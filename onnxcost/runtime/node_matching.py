@@ -1,8 +1,8 @@
 """Matches the executed nodes with those of the graph.
 
-Events name nodes, but not all nodes have names: one without goes by its operator and an index that is in no file. The nodes of
-a graph are matched by the order in which they ran, which is that of the file that onnxruntime writes; where the orders differ,
-by their names, and those without names by their operators.
+Events name nodes, but not all nodes have names: one without is identified by its operator and an index that is in no file. The
+nodes of a graph are matched by the order in which they ran, which is that of the file that onnxruntime writes; if the orders
+differ, by their names, and those without names by their operators.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NOT_IN_THE_GRAPH = "it is not in the graph that onnxruntime wrote"
 def cost_of(
     executed: ExecutedNode, nodes: Sequence[Node], runs: int, known: Mapping[int, NodeCost], formulas: FormulaTable
 ) -> ProfiledNode:
-    """The executed node with its costs. ``nodes`` are its nodes in the graph: none, or several where a loop was unrolled;
+    """The executed node with its costs. ``nodes`` are its nodes in the graph: none, or several if a loop was unrolled;
     ``known`` has the static costs by the id of their node.
     """
     node = nodes[0] if nodes else _unknown(executed)
@@ -104,7 +104,7 @@ def _with_types(tensors: tuple[Tensor | None, ...], types: Types) -> tuple[Tenso
 
 
 def _has_shape(tensor: Tensor, shape: tuple[int, ...]) -> bool:
-    """Whether the shape agrees with what is known of the tensor's."""
+    """Whether the shape agrees with the tensor's known dims."""
     if tensor.dims is None or tensor.is_bound:
         return True
     known = len(tensor.dims) == len(shape)
@@ -132,7 +132,7 @@ def match_nodes(
     """The executed nodes with what they cost, counted by ``formulas`` or else as ``estimate`` does, and with their origins in
     the ``original`` graph.
 
-    ``report`` is that of the executed graph. A node that it counted at other shapes, or could not count, is counted anew. A
+    ``report`` is that of the executed graph. A node that it counted at other shapes, or could not count, is counted again. A
     node that it does not have stays uncounted.
     """
     by_graph: dict[Around, list[ExecutedNode]] = {}
@@ -157,16 +157,16 @@ def match_nodes(
 
 
 _ADDED = re.compile(r"(_nchwc|_token_\d+|/duplicated|/\w+Fusion/?)+$")
-"""What onnxruntime adds to the name of a node, or of its output, when it puts another in its place."""
+"""The suffixes that onnxruntime adds to the names of nodes and outputs that it replaces."""
 _MOVES = {*VIEWS, *CASTS, *REARRANGEMENTS, *GATHERS, "ReorderInput", "ReorderOutput"}
 
 
 def find_origins(executed: Sequence[Node], graph: Graph) -> list[list[Node]]:
-    """For each executed node the nodes of the original graph that it stands for, in their order; none for one that onnxruntime
+    """For each executed node, the nodes of the original graph that it computes, in their order; none for one that onnxruntime
     added.
 
-    An original node is known by an output or a name that is kept, or by a constant that no other reads. The nodes in between
-    belong to the one that alone reads their results, else to the one that makes what they read.
+    An original node is recognized by an output or a name that is kept, or by a constant that no other reads. The nodes in
+    between belong to the only reader of their results, else to the node that computes their input.
     """
     kept = fold_constants(graph).nodes
     made = {tensor.name for node in kept for tensor in node.outputs if tensor is not None}
@@ -187,7 +187,7 @@ def find_origins(executed: Sequence[Node], graph: Graph) -> list[list[Node]]:
     found: list[list[Node]] = [[] for _ in executed]
     for place, node in enumerate(uses.nodes):
         if not owners.get(place) and node.key in DEQUANTIZERS:
-            # Each integer operator that reads a dequantized value has a dequantizer of its own.
+            # Each integer operator that reads a dequantized value has its own dequantizer.
             owners[place] = {at for reader in uses.positions(node.out.name) for at in owners.get(reader, ())}
         for at in owners.get(place, ()):
             found[at].append(node)
@@ -195,7 +195,7 @@ def find_origins(executed: Sequence[Node], graph: Graph) -> list[list[Node]]:
 
 
 def _find_kept(executed: Sequence[Node], uses: DefUse) -> dict[int, set[int]]:
-    """The original nodes, by their place, that executed ones are known to stand for, and the places of those."""
+    """The original nodes, by their place, that executed ones are known to compute, and the places of those."""
     by_name = {node.name: place for place, node in enumerate(uses.nodes)}
     owners: dict[int, set[int]] = {}
 
@@ -204,7 +204,7 @@ def _find_kept(executed: Sequence[Node], uses: DefUse) -> dict[int, set[int]]:
 
     def by_own_name(node: Node) -> list[int | None]:
         name = _ADDED.sub("", node.name)
-        # A node without a name goes by its number in its own graph.
+        # A node without a name is called by its number in its own graph.
         return [uses.defined_at(name), None if re.fullmatch(rf"{node.op_type}_\d+", name) else by_name.get(name)]
 
     def by_constant(node: Node) -> list[int | None]:
@@ -219,7 +219,7 @@ def _find_kept(executed: Sequence[Node], uses: DefUse) -> dict[int, set[int]]:
                     continue
                 if place not in owners or node.name.endswith("/duplicated"):
                     owners.setdefault(place, set()).add(at)
-    # Others are known by their number: the third that is left of an operator is the third of it.
+    # Others are recognized by their number: the third remaining node of an operator is its third one.
     taken = {at for places in owners.values() for at in places}
     for op_type in {node.op_type for node in executed}:
         same = [at for at, node in enumerate(executed) if node.op_type == op_type and at not in taken]

@@ -12,7 +12,7 @@ MOST_CHARACTERS = 300
 
 
 class Known(NamedTuple):
-    """A failure known by its words: ``pattern`` is searched, its groups fill ``sentence``. ``node`` is put in quotes."""
+    """A known failure: ``pattern`` is searched, and its groups fill ``sentence``. ``node`` is quoted."""
 
     pattern: str
     sentence: str | Callable[[re.Match[str]], str]
@@ -142,19 +142,20 @@ _NOISE = re.compile(
     r"\x1b\[[\d;]*m"  # colors
     r"|\d{4}-\d\d-\d\d [\d:.]+ (?=\[)|\[[VIWEF]:onnxruntime:[^\]]*\] "  # where a log line comes from
     r"|\[ONNXRuntimeError\] : \d+ : \w+ : "
-    # a place in the source and the function there
+    # a position in the source, and the function
     r"|(?:/|[A-Z]:\\)\S+\.(?:cc|cpp|cu|h|hpp|cuh):\d+ (?:[^()]*?\S\(.*?\)(?: const)?(?: \[with .*?\])? |\S+ )"
     r"|\b\w+\.(?:cc|cpp|cu|h|hpp|cuh):\d+ \w+ "
     r"|Error in execution: |Exception during initialization: |Failed to load model with error: "
 )
 _CONDITION = re.compile(r"(?:^(?!.*Status Message: )|(?<=Status Message: )).*? was false\. (?=\S)")
-"""The source of a check in onnxruntime, where a message in words follows."""
+"""The source of a check in onnxruntime, if it is followed by a message in words."""
 
 
 def reason(error: BaseException | str) -> str:
-    """Why something failed, in one line: a known failure of onnxruntime in our words, others in its own without their noise.
+    """Why something failed, in one line: a known failure of onnxruntime in onnxcost's words, others in onnxruntime's without
+    their prefixes.
 
-    ``error`` may also be a library's log, of which the first error counts.
+    ``error`` may also be a library's log, whose first error counts.
     """
     if isinstance(error, OnnxCostError):
         return str(error)
@@ -164,14 +165,14 @@ def reason(error: BaseException | str) -> str:
 
 
 def last_words(lines: Sequence[str]) -> str:
-    """Why a process died, from its last lines: one that says what the machine refused, else an error, else the last."""
+    """Why a process died, from its last lines: a line on a refusal by the machine, else an error, else the last line."""
     last = list(reversed(lines))
     refused = (line for line in last if any(re.search(known.pattern, line) for known in MACHINE))
     return reason(next(refused, next((line for line in last if "error" in line.lower()), "".join(last[:1]))))
 
 
 def _words(error: BaseException | str) -> str:
-    """The text of an error, with its type where the text alone would not do."""
+    """The text of an error, with its type if the text alone is not clear."""
     while isinstance(error, ImportError) and isinstance(error.__context__, (ImportError, MemoryError)):
         error = error.__context__  # the others only pass the first one on
     text = str(error)

@@ -1,6 +1,6 @@
 """Reads the events that onnxruntime's profiler writes: which nodes ran, for how long, with which shapes and in what memory.
 
-A node's event spans the events of its bodies: each pass through a body is an event of its own, "SequentialExecutor::Execute",
+A node's event spans the events of its bodies: each pass through a body is a separate event, "SequentialExecutor::Execute",
 as is the pass through the model's graph inside "model_run". The events are ordered by their start; times are microseconds.
 """
 
@@ -19,13 +19,13 @@ from onnxcost.runtime.protocol import ArenaUse, Around, ExecutedNode, Slice, Typ
 MICROSECOND = 1e-6
 CPU = "CPUExecutionProvider"
 MOST_SLICES = 100_000
-"""A run that begins after so many executions has no place on the time line."""
+"""A run that starts after this many executions is not on the timeline."""
 _KERNEL, _PASS, _RUN = "_kernel_time", "SequentialExecutor::Execute", "model_run"
 _DTYPES: Mapping[str, str] = {"float": "float32", "double": "float64"}
 
 
 class Recorded(NamedTuple):
-    """What the events say. ``memory`` covers all runs, the others those that were asked for; ``timeline`` is in order."""
+    """The content of the events. ``memory`` covers all runs, the others the requested ones; ``timeline`` is in order."""
 
     executed: tuple[ExecutedNode, ...]
     run_seconds: tuple[float, ...]
@@ -50,20 +50,19 @@ class EventSpan(NamedTuple):
 
     @property
     def own_seconds(self) -> float:
-        """Its time without that of the spans inside it."""
+        """Its time without that of the inner spans."""
         return MICROSECOND * (self.duration - sum(span.duration for span in self.inside))
 
     @property
     def node(self) -> tuple[str, str, int]:
-        """Name, operator and index, which tell the nodes of a graph apart."""
+        """Name, operator and index, which identify a node in a graph."""
         arguments = self.arguments
         return self.name, arguments["op_name"], int(arguments["node_index"])
 
 
 def read_profile(path: str, warmup: int = 0, fastest_share: float = 1.0) -> Recorded:
-    """The profile in the file: of the runs after the first ``warmup``, the share that is the fastest.
-
-    Raises MeasurementError for a file that breaks off or has no such run.
+    """The profile in the file: the fastest share of the runs after the first ``warmup``. Raises MeasurementError for a
+    truncated file or one without such a run.
     """
     events = read_events(path)
     runs = sorted((event["ts"], event["dur"]) for event in events if event["name"] == _RUN)
@@ -71,9 +70,9 @@ def read_profile(path: str, warmup: int = 0, fastest_share: float = 1.0) -> Reco
         raise MeasurementError(
             "onnxruntime's profile has no complete run: a run has more nodes than the profiler can record (1,000,000)"
         )
-    # The nodes of the model's graph. Where nodes run side by side, only some lie inside the pass, which is one thread's.
+    # The nodes of the model's graph. If nodes run in parallel, only some are inside the pass, which belongs to one thread.
     nodes = [node for span in _spans(events) for node in ([span] if span.is_node else span.inside)]
-    # A node that was disturbed once would lead a table of means.
+    # A node that was disturbed once would be at the top of a table of means.
     shortest_first = sorted(range(warmup, len(runs)), key=lambda run: runs[run][1])
     kept = set(shortest_first[: ceil(fastest_share * len(shortest_first))])
     executions = _executions(node for node in nodes if _index_of_run(node, runs) in kept)
@@ -86,9 +85,8 @@ def read_profile(path: str, warmup: int = 0, fastest_share: float = 1.0) -> Reco
 
 
 def read_events(path: str, hook: Callable[[dict[str, Any]], Any] | None = None) -> list[Any]:
-    """The events in the file of a profile, each as ``hook`` makes it of its object.
-
-    Raises MeasurementError for a file that breaks off: onnxruntime does not check what it wrote.
+    """The events in the file of a profile, each converted by ``hook``. Raises MeasurementError for a truncated file:
+    onnxruntime does not check its writes.
     """
     try:
         with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
@@ -100,7 +98,7 @@ def read_events(path: str, hook: Callable[[dict[str, Any]], Any] | None = None) 
 
 
 def _index_of_run(span: EventSpan, runs: Sequence[tuple[int, int]]) -> int:
-    """Which run it belongs to; -1 for a run that was not recorded to its end."""
+    """The run that it belongs to; -1 for a run that was not recorded to its end."""
     index = bisect_right(runs, span.start, key=lambda run: run[0]) - 1
     return index if index >= 0 and span.start <= sum(runs[index]) else -1
 
@@ -118,9 +116,8 @@ def _spans(events: Iterable[Mapping[str, Any]]) -> list[EventSpan]:
 
 
 def _nest(spans: list[EventSpan]) -> list[EventSpan]:
-    """The spans of one thread that lie in no other; the others are put inside those around them.
-
-    Nodes lie in passes, and passes in nodes: of two nodes that start in the same microsecond none lies in the other.
+    """The outermost spans of one thread; the others are put inside those around them. Nodes are in passes, and passes in nodes:
+    if two nodes start in the same microsecond, neither is inside the other.
     """
     outermost: list[EventSpan] = []
     open_spans: list[EventSpan] = []
@@ -134,7 +131,7 @@ def _nest(spans: list[EventSpan]) -> list[EventSpan]:
 
 
 Executions = Mapping[tuple[Around, tuple[str, str, int]], list[EventSpan]]
-"""The executions of each node, which the nodes around it and its own name, operator and index tell apart."""
+"""The executions of each node, which is identified by the nodes around it and its own name, operator and index."""
 
 
 def _executions(nodes: Iterable[EventSpan]) -> Executions:
@@ -217,14 +214,14 @@ def types_of(listed: Iterable[Mapping[str, Sequence[int]]]) -> Types:
 
 
 def dtype_of(name: str) -> str:
-    """Our name of an element type; one of less than a byte is named after how many a byte holds, as ``Int4x2``."""
+    """onnxcost's name of an element type; a type of less than a byte is named after the number in a byte, as ``Int4x2``."""
     return _DTYPES.get(name, name.lower().removesuffix("x2").removesuffix("x4"))
 
 
 def _arena_use(events: Iterable[Mapping[str, Any]], first_run: tuple[int, int]) -> ArenaUse:
-    """The peak of all runs, and what the tensors of the first took: later runs allocate them in advance, as one block.
+    """The peak of all runs, and the tensors of the first: later runs allocate them in advance, as one block.
 
-    Each provider has an arena of its own: the largest counts.
+    Each provider has its own arena: the largest counts.
     """
     start, duration = first_run
     told = [event for event in events if "mem_in_use_peak" in event["args"]]
@@ -234,7 +231,7 @@ def _arena_use(events: Iterable[Mapping[str, Any]], first_run: tuple[int, int]) 
             in_first.setdefault(event["args"]["provider"], []).append(event["args"])
     growths, hidden = [], 0
     for arguments in in_first.values():
-        # How far what was allocated for tensors and in kernels rises above what was allocated before the first node.
+        # The growth of the bytes for tensors and in kernels since the first node.
         before = int(arguments[0]["mem_bytes_requested_in_use"]) - int(arguments[0]["mem_requested_in_use_delta"])
         requested = [int(each["mem_bytes_requested_in_use"]) for each in arguments]
         growths.append(max([*requested, *_peaks_inside(arguments)]) - before)
@@ -244,7 +241,7 @@ def _arena_use(events: Iterable[Mapping[str, Any]], first_run: tuple[int, int]) 
 
 
 def _hidden_bytes(first: Mapping[str, str], growth: int) -> int:
-    """How far the peak by the end of the first node lies above what was in use before it, if that is more than the growth."""
+    """How far the peak by the end of the first node is above the bytes in use before it, if that is more than the growth."""
     if first["provider"] != CPU or "mem_bytes_in_use" not in first:
         return 0
     above = int(first["mem_in_use_peak"]) - int(first["mem_bytes_in_use"]) + int(first["mem_requested_in_use_delta"])
@@ -252,9 +249,9 @@ def _hidden_bytes(first: Mapping[str, str], growth: int) -> int:
 
 
 def _peaks_inside(arguments: Sequence[Mapping[str, str]]) -> Iterator[int]:
-    """The bytes that were requested at each new peak while a node ran. Of peaks the arena says only what was in use: that is
-    what was requested, except for rounding, in the exact arena of sessions on the CPU. The first node's may be one of the
-    time before it, and counts only if there is no other node.
+    """The bytes that were requested at each new peak while a node ran. The arena only has the bytes in use at peaks: except for
+    rounding, these are the requested ones in the exact arena of sessions on the CPU. The first node's peak may be from the time
+    before it, and counts only if there is no other node.
     """
     if arguments[0]["provider"] != CPU or "mem_bytes_in_use" not in arguments[0]:
         return

@@ -1,4 +1,4 @@
-"""What a run of a model needs first: its graph, a file to open, inputs to feed, and a folder for temporary files."""
+"""The preparation of a run: the model's graph, a file to open, inputs to feed, and a folder for temporary files."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from onnxcost.spec import ModelSpec
 
 
 def read_once(spec: ModelSpec) -> ModelSpec:
-    """The spec with the bytes of a source that can be read only once, which is used twice: a pipe or another stream."""
+    """The spec with the bytes of a source that can only be read once (a pipe or another stream), because it is used twice."""
     source: Any = spec.source
     is_stream = hasattr(source, "read") and position_of(source) is None
     return replace(spec, source=read_stream(source)) if is_stream or is_pipe(source) else spec
 
 
 class Prepared(NamedTuple):
-    """A model that is ready to run: ``path`` is its file, ``folder`` a temporary one that goes when the work is done.
+    """A model that is ready to run: ``path`` is its file, ``folder`` a temporary one that is removed at the end.
 
-    ``weights`` are "stored", or "synthesised" where the model's file lacks some.
+    ``weights`` are "stored", or "synthesised" if the model's file lacks some.
     """
 
     report: CostReport
@@ -48,10 +48,9 @@ class Prepared(NamedTuple):
 def prepare(spec: ModelSpec, report: CostReport, seed: int = 0, on_progress: OnProgress | None = None) -> Iterator[Prepared]:
     """The model on disk, its inputs chosen and absent weights filled in; ``report`` is its estimate.
 
-    A model at a URL is fetched if it is small, or was before.
-
-    Raises InputError for input files that do not fit the model, MeasurementError for inputs that cannot be synthesized and for
-    a model that is larger than the free memory.
+    A model at a URL is downloaded if it is small, or read from an earlier download. Raises InputError for input files that do
+    not fit the model, MeasurementError for inputs that cannot be synthesized and for a model that is larger than the free
+    memory.
     """
     from onnxcost.frontend.synthetic_weights.fill import fill_weights
 
@@ -69,12 +68,12 @@ def prepare(spec: ModelSpec, report: CostReport, seed: int = 0, on_progress: OnP
 
 
 def build_request(task: str, ready: Prepared, settings: Settings) -> Request:
-    """What the child is asked to do with it; ``task`` is a key of ``worker.TASKS``."""
+    """The request to the child; ``task`` is a key of ``worker.TASKS``."""
     return Request(task, ready.path, ready.feeds, settings, ready.folder)
 
 
 def _on_disk(model: Any, folder: str, on_progress: OnProgress | None) -> str:
-    """The path of the model; one that is no file, or is in a container, is written to the folder."""
+    """The path of the model; one that is not a file, or is in a container, is written to the folder."""
     if is_remote(model):
 
         def show(done: int, size: int | None) -> None:
@@ -90,7 +89,7 @@ def _on_disk(model: Any, folder: str, on_progress: OnProgress | None) -> str:
     if not hasattr(model, "SerializeToString") and is_packed(model):
         model = read_stream(model)
     if isinstance(model, (bytes, bytearray, memoryview)) or hasattr(model, "SerializeToString") or hasattr(model, "read"):
-        # In a folder of its own, in which there is nothing that it could name as external data.
+        # In an empty folder, so that it has no files to name as external data.
         path = Path(folder, "given", "model.onnx")
         try:
             path.parent.mkdir()
@@ -112,7 +111,7 @@ def _on_disk(model: Any, folder: str, on_progress: OnProgress | None) -> str:
 
 
 def _content(model: Any) -> Iterator[Any]:
-    """The bytes of a model that is no path, in parts. An open file has its position again afterwards."""
+    """The bytes of a model that is not a path, in parts. The position of an open file is restored afterwards."""
     if not hasattr(model, "read"):
         yield model if isinstance(model, (bytes, bytearray, memoryview)) else model.SerializeToString()
         return

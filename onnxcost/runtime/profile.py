@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 NOT_TOLD = ArenaUse()
 MODULE_DEPTH = 2
-"""How many levels of modules are told apart."""
+"""How many levels of modules are distinguished."""
 DISTORTED = 1.25
-"""The ratio of the nodes' times to the latency from which on profiling distorts the shares."""
+"""From this ratio of the nodes' times to the latency on, profiling distorts the shares."""
 
 
 @dataclass(frozen=True)
 class Spent:
     """Time and work of all ``executions`` in the ``runs`` that were profiled; the properties are the mean of one inference.
 
-    ``costs`` are those of the executions: the ``repeat`` of a cost's node says how many of them it stands for.
+    ``costs`` are those of the executions: the ``repeat`` of a cost's node is the number of executions that it represents.
     """
 
     runs: int
@@ -73,7 +73,7 @@ class Spent:
 
     @property
     def flops_per_second(self) -> float | None:
-        """Achieved FLOP/s; None if nothing was counted, or all was too quick for onnxruntime's clock."""
+        """Achieved FLOP/s; None if nothing was counted, or if it was too fast for onnxruntime's clock."""
         return self._rate(self.flops)
 
     @property
@@ -92,11 +92,11 @@ def _mean(total: int, runs: int) -> float:
 
 @dataclass(frozen=True)
 class ProfiledNode(Spent):
-    """A node as it was executed. Its time is its own: what the nodes in its bodies take is theirs.
+    """A node as it was executed. Its time excludes that of the nodes in its bodies.
 
     ``costs`` has one cost for each combination of shapes that it was executed with. ``origins`` are the names of the nodes of
-    the file that it stands for: several where nodes were fused, none if onnxruntime added it. ``scope`` is the module of the
-    origin with the most work.
+    the file that it computes: several if nodes were fused, none if onnxruntime added it. ``scope`` is the module of the origin
+    with the most work.
     """
 
     name: str
@@ -160,7 +160,7 @@ class Profile(Result):
 
     @cached_property
     def node_seconds(self) -> float:
-        """The sum of the nodes' times in one inference. Nodes that run side by side can make it longer than the run."""
+        """The sum of the nodes' times in one inference. With nodes that run in parallel, it can be longer than the run."""
         return sum(node.seconds for node in self.nodes)
 
     @property
@@ -170,9 +170,8 @@ class Profile(Result):
 
     @property
     def added_seconds(self) -> float | None:
-        """What profiling adds to each execution of a node, on average: a few microseconds, most of the time of quick nodes.
-
-        None if unknown: without a latency, or where other differences were larger.
+        """The time that profiling adds to each execution of a node, on average: a few microseconds, most of the time of fast
+        nodes. None if unknown: without a latency, or if other differences were larger.
         """
         executions = sum(node.executions_per_run for node in self.nodes)
         if self.latency is None or not executions or self.node_seconds <= self.latency:
@@ -210,7 +209,7 @@ class Profile(Result):
         return sum(each.seconds for each in spent) / self.node_seconds if self.node_seconds else 0.0
 
     def cumulative_shares(self, spent: Iterable[Spent]) -> tuple[float, ...]:
-        """For each the share of it and all before it."""
+        """For each, the share of it and all before it."""
         return tuple(accumulate(self.share((each,)) for each in spent))
 
     def by_time(self) -> tuple[ProfiledNode, ...]:

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from onnxcost.frontend.values import TensorType
 
 WARMUP, WARMUP_SECONDS = 3, 1.0
-"""Runs before those that count, fewer where they take so long: onnxruntime allocates node by node in the first, and all at
-once, but in new memory, in the second; from the third on runs are alike.
+"""Runs before those that count, fewer if they take this long: onnxruntime allocates node by node in the first, and all at once,
+but in new memory, in the second; from the third on, runs are alike.
 """
 LEAST_PROFILED_RUNS, LEAST_SECONDS = 10, 0.3
 """How much is profiled by default: both must be reached."""
 MOST_RUNS = 300
 """More are profiled only on request: onnxruntime keeps all events in memory, and at most a million of them."""
 FASTEST_SHARE = 0.5
-"""The share of the runs that counts, the fastest: others may be disturbed. If a number of runs is asked for, all count."""
+"""The share of the fastest runs, which count: others may be disturbed. If a number of runs is requested, all count."""
 SLOW_RUNS, SLOW_SECONDS = 3, 5.0
-"""This many runs are enough once they have taken this long."""
+"""This many runs are enough if they have taken this long."""
 BLOCKING: Mapping[str, str] = {
     "cuda": "CUDA_LAUNCH_BLOCKING",
     "tensorrt": "CUDA_LAUNCH_BLOCKING",
@@ -69,8 +69,8 @@ def serialize_kernels(provider: str) -> None:
 
 
 def open_profiled(request: Request) -> tuple[Any, str]:
-    """A profiled session and the file of the graph that it runs; "" if that cannot be written, as for providers that
-    compile nodes.
+    """A profiled session and the file of the graph that it runs; "" if it cannot be written, as with providers that compile
+    nodes.
     """
     prefix, optimized = (str(Path(request.folder, name)) for name in ("profile", "optimized.onnx"))
     try:
@@ -98,7 +98,7 @@ def warm_up(runs: Runs, settings: Settings, send: Send, clock: SecondsClock = ti
 def repeat(
     runs: Runs, settings: Settings, send: Send, clock: SecondsClock = time.perf_counter, is_called: Callable[[], bool] = bool
 ) -> int:
-    """Run as often as the settings ask, or until ``is_called``, at least once; returns how often."""
+    """Run as often as the settings say, or until ``is_called``, at least once; returns how often."""
     begin, done, share = clock(), 0, 0.0
     while share < 1 and not (done and is_called()):
         send(Progress("profiling", share))
@@ -109,7 +109,7 @@ def repeat(
 
 
 def share_done(runs: int, seconds: float, settings: Settings) -> float:
-    """The share done of what was asked for; 1 or more is enough."""
+    """The completed share of the request; 1 or more is enough."""
     least_runs = LEAST_PROFILED_RUNS if settings.runs is None else settings.runs
     least_seconds = settings.seconds
     if least_seconds is None:
@@ -136,7 +136,7 @@ def run_traced(request: Request, channel: Channel) -> None:
     try:
         session = open_session(
             make_traceable(request.model),
-            # So that events come one node after the other, of the model's own nodes: other providers may fuse many into one.
+            # So that events are in the order of the model's own nodes: other providers may fuse many into one.
             replace(request.settings, provider="cpu", provider_options={}, optimization="none", inter_threads=None),
             profile_prefix=str(Path(request.folder, "trace")),
             weights_folder=str(Path(os.path.realpath(request.model)).parent),
@@ -145,7 +145,7 @@ def run_traced(request: Request, channel: Channel) -> None:
         session.run(None, feed)
     except Exception as error:
         raise MeasurementError(with_plain_names(reason(error))) from None
-    # Of an event only its name and its outputs: there can be a million.
+    # Only the names and outputs of events: there can be a million.
     events = read_events(
         session.end_profiling(),
         lambda found: (found["name"], found["args"].get("output_type_shape", ())) if "args" in found else found,
@@ -155,7 +155,7 @@ def run_traced(request: Request, channel: Channel) -> None:
 
 
 def _executed_outputs(events: Sequence[tuple[str, Any]]) -> Iterator[tuple[NodePath, tuple[TensorType, ...]]]:
-    """The nodes that ran, in the order in which they ended. Raises MeasurementError for a profile that breaks off."""
+    """The nodes that ran, in the order in which they ended. Raises MeasurementError for a truncated profile."""
     from onnxcost.frontend.trace import place_of
 
     if all(name != "model_run" for name, _ in events):

@@ -23,8 +23,8 @@ Send = Callable[[object], None]
 
 
 class Channel(NamedTuple):
-    """To and from the parent. ``is_called`` says whether it has sent something that is not received yet: a task that is at
-    work then ends with what it has so far.
+    """To and from the parent. ``is_called`` says whether it has sent a message that is not received yet: a running task then
+    ends with its results so far.
     """
 
     send: Send
@@ -34,9 +34,8 @@ class Channel(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """What one input is fed with: arrays of ``shape`` that ``fill`` makes, or a sequence of the tensors in ``elements``.
-
-    An optional that is left empty has neither. ``source`` says in words where it comes from.
+    """The data of one input: arrays of ``shape`` that ``fill`` creates, or a sequence of the tensors in ``elements``. An empty
+    optional has neither. ``source`` describes its origin.
     """
 
     name: str
@@ -51,7 +50,7 @@ class Feed:
 class Request:
     """A model to run: ``task`` is a key of ``worker.TASKS``; ``folder`` is a temporary one that the parent removes.
 
-    ``feeds`` say what each input is fed with.
+    ``feeds`` are those of the inputs.
     """
 
     task: str
@@ -78,12 +77,12 @@ class Failure(NamedTuple):
 
 
 class ArenaUse(NamedTuple):
-    """What onnxruntime's arena held, bytes; None if it does not say.
+    """The bytes in onnxruntime's arena; None if it does not report them.
 
     ``peak_bytes`` is the most that was in use, with the arena's padding, the nodes' scratch memory, and the weights that were
     copied into it. ``activation_bytes`` is the most that nodes took for their outputs and while they ran, without the model's
-    inputs, which are the caller's. ``hidden_bytes`` is how far the arena's peak of the time before the first node had run lies
-    above what was in use then, where that is more than ``activation_bytes``: so much may have been taken unseen.
+    inputs, which belong to the caller. ``hidden_bytes`` is how far the arena's peak before the end of the first node is above
+    the bytes in use then, if that is more than ``activation_bytes``: a larger use may have been hidden below it.
     """
 
     peak_bytes: int | None = None
@@ -101,7 +100,7 @@ class ArenaUse(NamedTuple):
 
 
 class RunState(NamedTuple):
-    """How a model was run until now, under the names of a ``Measurement``."""
+    """The state of a run so far, under the names of a ``Measurement``."""
 
     session_seconds: float
     threads: tuple[int, int]
@@ -136,7 +135,7 @@ class ExecutedNode:
     """One node as onnxruntime executed it in the profiled runs. ``durations`` are seconds, one for each execution, in order,
     without those of the nodes in its bodies.
 
-    ``inputs`` and ``outputs`` are those of each execution; prepacked constants are missing among the inputs.
+    ``inputs`` and ``outputs`` are those of each execution; prepacked constants are missing from the inputs.
     ``in_use_peak`` is the arena's peak up to then, bytes.
     """
 
@@ -156,7 +155,7 @@ class Slice(NamedTuple):
 
     ``node`` is its place in ``Profiled.executed``, ``thread`` the number of its thread, from 0 in order of their first nodes.
     ``start`` is in seconds from the start of the first of these runs; ``seconds`` include those of its bodies, ``own`` do not.
-    ``in_use`` are the bytes of the arena after it, None if onnxruntime does not say.
+    ``in_use`` are the bytes of the arena after it, None if onnxruntime does not report them.
     """
 
     run: int
@@ -170,11 +169,11 @@ class Slice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Profiled:
-    """What a profiled run found. ``run_seconds`` are the durations of the sampled runs in onnxruntime's own events.
+    """The result of a profiled run. ``run_seconds`` are the durations of the sampled runs in onnxruntime's own events.
 
     ``executed`` are the nodes of those runs, in the order in which they first ran. ``optimized`` is the file of the graph that
-    ran, in the request's folder; "" if it could not be written. ``timeline`` has their executions in order; of very many,
-    those of the first runs.
+    ran, in the request's folder; "" if it could not be written. ``timeline`` has their executions in order; if there are very
+    many, those of the first runs.
     """
 
     executed: tuple[ExecutedNode, ...]
@@ -187,7 +186,7 @@ class Profiled:
 BLOCKS = "blocks.model"
 """The file of a model of one convolution, in the folder of the probes."""
 OPTIMIZED = "optimized.model"
-"""The graph that onnxruntime makes of the model BLOCKS."""
+"""The graph that onnxruntime writes for the model BLOCKS."""
 LEAST_PROBES = 3
 """The first two give the time of a run and of a node; without a third there is no kernel to time."""
 

@@ -1,4 +1,4 @@
-"""onnxruntime's execution providers: their names, the packages that have them, and what they need beside onnxruntime."""
+"""onnxruntime's execution providers: their names, the packages that have them, and their other requirements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CPU = "CPUExecutionProvider"
 class Provider(NamedTuple):
     """An execution provider: ``key`` is onnxruntime's name of it, ``package`` the PyPI package that has it, "" if none has.
 
-    ``device`` is IOBinding's name of the memory that its inputs and outputs are bound to; "" if it uses the host's, or where
+    ``device`` is IOBinding's name of the memory that its inputs and outputs are bound to; "" if it uses the host's, or if
     binding is not documented for Python. ``next`` are the providers that get the nodes it does not take, before the CPU.
     ``where`` says what the package is for, or how to get the provider without one; ``needs`` what else must be installed.
     """
@@ -39,7 +39,7 @@ _TABLE = (
     Provider("openvino", "OpenVINOExecutionProvider", "onnxruntime-openvino"),
     Provider("coreml", "CoreMLExecutionProvider", "onnxruntime", where="on macOS"),
     Provider("directml", "DmlExecutionProvider", "onnxruntime-directml", where="on Windows"),
-    # In the versions that have it (up to 1.22) onnxruntime calls the memory of AMD's GPUs as it does that of NVIDIA's.
+    # In the versions that have it (up to 1.22), onnxruntime's name for the memory of AMD's GPUs is that for NVIDIA's.
     Provider("rocm", "ROCMExecutionProvider", "onnxruntime-rocm", "cuda", needs="AMD's ROCm"),
     Provider("migraphx", "MIGraphXExecutionProvider", "onnxruntime-migraphx", needs="AMD's ROCm and MIGraphX"),
     Provider("cann", "CANNExecutionProvider", "onnxruntime-cann", needs="Huawei's CANN"),
@@ -53,7 +53,7 @@ PROVIDERS: Mapping[str, Provider] = {provider.name: provider for provider in _TA
 def find_provider(name: str) -> Provider:
     """The provider by our name or onnxruntime's; raises InputError for a name that is neither.
 
-    A name that is not in the table, but ends as onnxruntime's do, is taken as it is.
+    A name that is not in the table, but ends like onnxruntime's, is used as it is.
     """
     for provider in PROVIDERS.values():
         if name.lower() in (provider.name, provider.key.lower()):

@@ -1,4 +1,4 @@
-"""The temporary folder of a run: only for files of our own, and removed with its process, however that ends."""
+"""The temporary folder of a run: only for onnxcost's own files, and removed with its process, however that ends."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _remove_if_left(entry: os.DirEntry[str]) -> None:
     try:
         lock = os.open(path / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        # Left over, or about to be locked: its process then creates another. A folder that is not empty is not ours.
+        # Left over, or about to be locked: its process then creates another one. A folder with other files is not ours.
         path.rmdir()
         return
     try:

@@ -56,7 +56,7 @@ def sample(
     clock: Clock = time.perf_counter_ns,
     is_called: Callable[[], bool] = bool,
 ) -> Sampled:
-    """Call the runs in a cycle as ``settings`` ask: each call is one sample. Once ``is_called``, one sample is enough."""
+    """Call the runs in a cycle as in ``settings``: each call is one sample. After ``is_called``, one sample is enough."""
     stream = _Stream(runs, progress, clock, is_called)
     with garbage_collector_off():
         first_run = stream.first_run()
@@ -74,7 +74,7 @@ def sample_concurrently(
 ) -> Sampled:
     """``sample`` in one thread for each stream, all over the same period; the number of runs is that of all streams together.
 
-    Each warms up in its own thread, beside the others. An exception in one stops all and is raised.
+    Each warms up in its own thread, in parallel. An exception in one stops all and is raised.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -128,7 +128,7 @@ class _Enough:
         self.restart()
 
     def restart(self) -> None:
-        """Start to count and to time now."""
+        """Reset the count and the clock."""
         self.tickets, self.started, self.begin = count(), 0, self.clock()
 
     def wants_more(self, durations: array[int], now: int) -> bool:
@@ -190,7 +190,7 @@ class _Stream:
         return len(self.timed("warming up", goal).durations)
 
     def timed(self, phase: str, goal: _Goal) -> _Times:
-        """Only a call is between two readings of the clock; its result is dropped there as well, as in a plain loop."""
+        """Only a call, and dropping its result as in a plain loop, is between two readings of the clock."""
         clock, coming = self.clock, cycle(self.runs)
         starts, durations = times = _Times(array("q"), array("q"))
         end = report_at = clock()

@@ -21,7 +21,7 @@ from onnxcost.runtime.providers import CPU, Provider, check_installed, find_prov
 from onnxcost.runtime.sampling import SECOND, Clock, Run
 
 Session: TypeAlias = Any
-"""onnxruntime.InferenceSession, which has no types."""
+"""onnxruntime.InferenceSession, which has no type annotations."""
 
 _LEVELS: Mapping[str, str] = {
     "none": "ORT_DISABLE_ALL",
@@ -36,11 +36,11 @@ _IDENTITY = (
     b'\x08\x08:1\n\x12\n\x01x\x12\x01y"\x08Identity:\x00\x12\x01gZ\x0b\n\x01x\x12\x06\n\x04\x08\x01\x12\x00b\x0b\n\x01y'
     b"\x12\x06\n\x04\x08\x01\x12\x00B\x04\n\x00\x10\r"
 )
-"""A model of one node, y = Identity(x), for what onnxruntime reveals only when it opens a session."""
+"""A model of one node, y = Identity(x), for facts that onnxruntime only reveals when it opens a session."""
 
 
 def runtime_for(provider: Provider, runtime: Any = None) -> Any:
-    """onnxruntime, or ``runtime`` in its place, with the libraries that the provider needs loaded.
+    """onnxruntime, or ``runtime`` instead, with the libraries of the provider loaded.
 
     Raises MeasurementError if it was built without the provider, or cannot be imported itself.
     """
@@ -55,7 +55,7 @@ def onnxruntime() -> Any:
 
     Raises MeasurementError if it cannot be imported.
     """
-    # From 1.29 on it reports to its makers as soon as it is imported, and leaves a device id in the home folder.
+    # From 1.29 on, it reports to its vendor as soon as it is imported, and writes a device id into the home folder.
     if not os.environ.get(TELEMETRY_OFF):
         os.environ[TELEMETRY_OFF] = "1"
     try:
@@ -81,8 +81,8 @@ def open_session(
     another.
 
     With ``profile_prefix`` it is profiled, to a file whose name begins with that; ``optimized_path`` receives the graph that it
-    runs, with large weights beside it. ``weights_folder`` has the external data, if not the model's folder. ``runtime`` stands
-    in for the module onnxruntime.
+    runs, with large weights next to it. ``weights_folder`` has the external data, if not the model's folder. ``runtime``
+    replaces the module onnxruntime.
 
     Raises MeasurementError if onnxruntime cannot open the model or start the provider, InputError for wrong settings.
     """
@@ -93,12 +93,12 @@ def open_session(
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", weights_folder)
     chain = _chain(provider, settings, runtime)
     try:
-        # By default it prints what went wrong and falls back to the CPU, now or in a run.
+        # By default, it prints the error and falls back to the CPU, now or in a run.
         session = runtime.InferenceSession(model, sess_options=options, providers=chain, enable_fallback=0)
         session.disable_fallback()
     except Exception as error:
         raise MeasurementError(reason(error)) from error
-    # Older versions fall back anyway, and all versions leave out a provider that cannot be loaded: only the log says so.
+    # Older versions fall back nevertheless, and all versions omit a provider that cannot be loaded: only the log shows it.
     if provider.key not in session.get_providers():
         why = reason(_capture_output(lambda: runtime.InferenceSession(_IDENTITY, providers=chain, enable_fallback=0)))
         needs = f"; it needs {provider.needs}" if provider.needs else ""
@@ -151,10 +151,11 @@ def _options(settings: Settings, profile_prefix: str, optimized_path: str, runti
 
 
 def _use_exact_arena(options: Any, runtime: Any) -> None:
-    """Let the session allocate activations from an arena that hands out what is asked for, so that its peak is what they took.
+    """Let the session allocate activations from an arena that allocates exactly the requested bytes, so that its peak is
+    theirs.
 
-    The usual arena counts up to 128 MiB beside an allocation as a part of it, although nobody ever touches them. Weights are
-    not allocated from it. Versions of onnxruntime that cannot do that keep the usual one.
+    The default arena counts up to 128 MiB next to an allocation as a part of it, although they are not used. Weights are not
+    allocated from it. Versions of onnxruntime without it keep the default one.
     """
     with contextlib.suppress(Exception):
         _register_exact_arena(runtime)
@@ -164,7 +165,7 @@ def _use_exact_arena(options: Any, runtime: Any) -> None:
 
 @cache
 def _register_exact_arena(runtime: Any) -> None:
-    """It is for the whole process, and one that is registered again would replace it."""
+    """It applies to the whole process, and registering another one would replace it."""
     kind, memory = runtime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, runtime.OrtMemType.DEFAULT
     exact = {"max_dead_bytes_per_chunk": 1, "arena_extend_strategy": 1, "initial_chunk_size_bytes": 1}
     runtime.create_and_register_allocator(runtime.OrtMemoryInfo("Cpu", kind, 0, memory), runtime.OrtArenaCfg(exact))
@@ -174,11 +175,11 @@ _ZEROS = (
     b'\x08\x08:O\n.\n\x01n\x12\x01y"\x0fConstantOfShape*\x15\n\x05value*\t\x08\x01\x10\x02*\x01\x00B\x00\xa0\x01\x04\x12\x01gZ\x0f\n\x01n\x12\n\n\x08'
     b"\x08\x07\x12\x04\n\x02\x08\x01b\t\n\x01y\x12\x04\n\x02\x08\x02B\x04\n\x00\x10\r"
 )
-"""A model that makes as many bytes as its input says."""
+"""A model with an output of as many bytes as its input says."""
 
 
 def hold_in_exact_arena(nbytes: int) -> object:
-    """A value of so many bytes in the arena that profiled sessions on the CPU share, which gets them back with the value."""
+    """A value of so many bytes in the arena that profiled sessions on the CPU share; they are freed with the value."""
     import numpy as np
 
     runtime = onnxruntime()
@@ -189,7 +190,7 @@ def hold_in_exact_arena(nbytes: int) -> object:
 
 
 def _chain(provider: Provider, settings: Settings, runtime: Any) -> list[tuple[str, dict[str, str]]]:
-    """The providers that nodes are offered to, one after the other, each with its options; the CPU's comes last."""
+    """The providers that nodes are offered to in this order, each with its options; the CPU comes last."""
     options = dict(settings.provider_options)
     if provider.key == CPU:
         if options:
@@ -202,7 +203,7 @@ def _chain(provider: Provider, settings: Settings, runtime: Any) -> list[tuple[s
 
 
 def _capture_output(action: Callable[[], object]) -> str:
-    """What an action and its libraries print, and its exception, if any."""
+    """The output of an action and its libraries, and its exception, if any."""
     raised = ""
     with tempfile.TemporaryFile() as file, contextlib.redirect_stdout(io.StringIO()) as printed:
         usual = os.dup(2)
@@ -327,7 +328,7 @@ def _bind_inputs(binding: Any, feed: Feeds) -> None:
 
 
 def placement(session: Session, provider: str) -> Placement | None:
-    """Where onnxruntime placed the nodes of a session of ``open_session``; None before version 1.24, which does not say."""
+    """Where onnxruntime placed the nodes of a session of ``open_session``; None before version 1.24, which does not report it."""
     if not hasattr(session, "get_provider_graph_assignment_info"):
         return None
     parts = session.get_provider_graph_assignment_info()

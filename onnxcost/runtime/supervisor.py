@@ -33,14 +33,16 @@ class RunError(MeasurementError):
 
 
 class Conversation(NamedTuple):
-    """With a child that works on a request: ``messages`` are its answers as they come; ``say`` sends it another message."""
+    """A conversation with a child that works on a request: ``messages`` are its answers as they arrive; ``say`` sends it
+    another message.
+    """
 
     messages: Iterator[object]
     say: Callable[[object], None]
 
 
 def answers(request: Request, on_progress: OnProgress | None = None) -> Iterator[object]:
-    """What the child answers, as in ``conversation``."""
+    """The answers of the child, as in ``conversation``."""
     with conversation(request, on_progress) as (messages, _):
         yield from messages
 
@@ -68,10 +70,10 @@ def scale_progress(on_progress: OnProgress | None, index: int, count: int) -> On
 
 @contextmanager
 def conversation(request: Request, on_progress: OnProgress | None = None) -> Iterator[Conversation]:
-    """A child at work; its progress goes to ``on_progress``. It is ended with the block.
+    """A working child; its progress goes to ``on_progress``. It is ended with the block.
 
     Its messages raise MeasurementError if it reports a failure, dies, or takes longer than ``request.settings.timeout``
-    seconds, and KeyboardInterrupt where it is to stop before it has results.
+    seconds, and KeyboardInterrupt if it is stopped before it has results.
     """
     child, errors = _take_early() or _start(request.folder)
 
@@ -100,10 +102,8 @@ _EARLY: list[Child] = []
 
 @contextmanager
 def start_early() -> Iterator[None]:
-    """A child that is started now and loads its libraries while the block does something else: the first run in the block takes
-    it. It is ended with the block.
-
-    Where the system refuses one, the run starts its own, or says why it cannot.
+    """A child that is started now and loads its libraries while the block does something else: the first run in the block uses
+    it. It is ended with the block. If the system refuses it, the run starts its own, or reports why it cannot.
     """
     if not _EARLY:
         with suppress(MeasurementError):
@@ -130,7 +130,7 @@ def _start(folder: str) -> Child:
     try:
         errors: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed with the child
         try:
-            # numpy multiplies no matrices there, and each of OpenBLAS's threads takes address space.
+            # numpy does not multiply matrices there, and each of OpenBLAS's threads takes address space.
             environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": import_path()}
             child = subprocess.Popen(CHILD, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment)
         except OSError:
@@ -157,12 +157,12 @@ def _answers(
             is_told = True
         match message:
             case None if STOP.is_made and latest.phase == "memory":
-                return  # the results are there: what is left is one run for a figure of its own
+                return  # there are results: the rest is one run for an additional figure
             case Progress() | None:
                 is_new = message is not None and message.phase != latest.phase
                 latest = message or latest
                 has_results = has_results or latest.phase in WITH_RESULTS
-                # Where nothing is reported, the time goes on; where much is, to show all of it would take longer than the runs.
+                # Without reports, the shown time must advance; with many, showing all of them would take longer than the runs.
                 wait = TICK_SECONDS if message is None else LEAST_SECONDS
                 if on_progress is not None and (is_new or time.monotonic() - shown >= wait):
                     shown = time.monotonic()
@@ -186,7 +186,7 @@ def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
     while True:
         start = time.monotonic()
         try:
-            # In short waits, so that Ctrl-C works on all systems.
+            # with short waits, so that Ctrl-C works on all systems
             message = inbox.get(timeout=POLL_SECONDS)
         except queue.Empty:
             message = None
@@ -196,7 +196,7 @@ def _receive(child: subprocess.Popen[bytes], timeout: float | None) -> Iterator[
         if message is CLOSED:
             return
         if isinstance(message, Exception):
-            # The child may be alive, and wait for what nobody will say.
+            # The child may still be alive, waiting for a message that will not come.
             raise MeasurementError(f"the output of the process that runs the model cannot be read: {message}") from None
         yield message
 

@@ -75,7 +75,7 @@ def run_timed(request: Request, channel: Channel) -> None:
 
 
 QUICK_ARENA, ARENA_SHARE = 0.1, 0.1
-"""Seconds, and the share of the time of a measurement, that a second session may take without being asked for."""
+"""Seconds, and the share of a measurement's time, that a second session may take by default."""
 
 
 def should_measure_arena(settings: Settings, again: float, spent: float) -> bool:
@@ -87,7 +87,7 @@ def open_timed(request: Request, feeds: Sequence[Mapping[str, Any]], channel: Ch
     """The request's model, ready to run on these feeds; without any it has no streams."""
     settings = request.settings
     channel.send(Progress("loading"))
-    # Loading the libraries counts neither as the session's time nor as its memory.
+    # Loading the libraries does not count in the session's time or memory.
     runtime_for(find_provider(settings.provider))
     baseline = peak_rss()
     start = time.perf_counter()
@@ -121,8 +121,8 @@ def collect_state(request: Request, model: Opened, feeds: Sequence[Feed]) -> Run
 def measure_arena(request: Request, feeds: Sequence[Mapping[str, Any]]) -> ArenaUse:
     """The arena's use in one profiled run. Profiling distorts times, so it has a new session after the timed one is gone.
 
-    Of its peak the arena tells only the highest. Where that was while the model was loaded, the run is repeated beside a value
-    that fills the difference.
+    The arena only reports the highest peak. If that was while the model was loaded, the run is repeated with a value that fills
+    the difference.
     """
 
     def run(filling: int) -> ArenaUse:
@@ -140,22 +140,22 @@ def measure_arena(request: Request, feeds: Sequence[Mapping[str, Any]]) -> Arena
 
 
 ROUNDS, MOST_ROUNDS = 3, 6
-"""How many turns each model has; those whose two quickest disagree have more."""
+"""How many turns each model has; those whose two fastest disagree have more."""
 AGREE = 1.05
-"""Two turns agree where one takes no longer than this times the other."""
+"""Two turns agree if one takes at most this times the other."""
 ROUND_SECONDS, LEAST_CALIBRATION_RUNS = 0.006, 3
 """How long each turn of a model lasts, and the least number of runs in it, after one to warm up."""
 FINE = 1e-8
-"""Seconds. A clock of a thread's own time that is coarser is not used."""
+"""Seconds. A coarser clock of a thread's own time is not used."""
 LOW = 10
-"""The percentile that is taken: other work on the machine makes runs slower, not faster."""
+"""The percentile that is used: other load on the machine makes runs slower, not faster."""
 
 
 def run_calibration(request: Request, channel: Channel) -> None:
     """Answers with ProbeTimings of the models ``*.onnx`` in the folder ``request.model``, by name."""
     import numpy as np
 
-    # Unlike glob, iterdir raises where the folder cannot be read.
+    # Unlike glob, iterdir raises if the folder cannot be read.
     paths = sorted(path for path in Path(request.model).iterdir() if path.suffix == ".onnx")
     other_work = watch_load()
     turns: list[list[float]] = [[] for _ in paths]
@@ -174,12 +174,12 @@ def run_calibration(request: Request, channel: Channel) -> None:
                 noises.append(float(np.median(samples)) / turns[index][-1])
     repeated = [sorted(each) for each in turns if len(each) > 1]
     machine = environment(other_work())
-    # onnxruntime's graph of the model BLOCKS shows whether it runs convolutions on blocks of channels here.
+    # onnxruntime's graph for the model BLOCKS shows whether it runs convolutions on blocks of channels on this machine.
     optimized = Path(request.folder, OPTIMIZED)
     open_session(str(Path(request.model, BLOCKS)), request.settings, optimized_path=str(optimized))
     channel.send(
         ProbeTimings(
-            # The quickest of a few turns may be luck, where another one agrees with it.
+            # The fastest of a few turns may be by chance, unless another one agrees with it.
             seconds=tuple(sorted(each)[: 1 if disagrees(each) else 2][-1] if each else None for each in turns),
             noise=float(np.median(noises)),
             spread=float(np.percentile([each[1] / each[0] for each in repeated], 90)) if repeated else 1.0,
@@ -196,7 +196,7 @@ def run_calibration(request: Request, channel: Channel) -> None:
 
 
 def disagrees(turns: Sequence[float]) -> bool:
-    """Whether no other turn took as long as the quickest, as when a machine was slow or fast for a while."""
+    """Whether no other turn agrees with the fastest, as when a machine was slow or fast for a while."""
     quickest = sorted(turns)[:2]
     return len(quickest) > 1 and quickest[1] > AGREE * quickest[0]
 
@@ -204,7 +204,7 @@ def disagrees(turns: Sequence[float]) -> bool:
 def _time_model(path: Path, request: Request) -> list[float]:
     """Seconds of some runs in a new session; none if onnxruntime lacks the operator on this provider.
 
-    A single thread's own time leaves out what other work takes of the core in the middle of a run.
+    A single thread's own time excludes the time that other load takes on the core during a run.
     """
     try:
         session = open_session(str(path), request.settings)
@@ -250,7 +250,7 @@ def run_outputs(request: Request, channel: Channel) -> None:
 
 
 def _arrays(name: str, value: Any) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The arrays in an output; an optional that is empty has none."""
+    """The arrays in an output; an empty optional has none."""
     import numpy as np
 
     if isinstance(value, (list, dict)):
@@ -261,8 +261,8 @@ def _arrays(name: str, value: Any) -> Iterator[tuple[str, NDArray[Any]]]:
 
 
 QUICK_TO_OPEN = 0.5
-"""Seconds. The addresses of its tensors make a session faster or slower by up to a percent for as long as it lives. A model
-that opens faster than this gets a new session in each round, so that the spread of the rounds includes it.
+"""Seconds. The addresses of its tensors make a session faster or slower by up to a percent during its whole lifetime. A model
+that opens faster than this gets a new session in each round, so that the spread of the rounds includes this effect.
 """
 
 
@@ -280,18 +280,18 @@ def run_interleaved(request: Request, channel: Channel) -> None:
     loads: list[float] = []
     while isinstance(asked := channel.receive(), Settings):
         if rounds and seconds <= QUICK_TO_OPEN:
-            del model  # two sessions at once would need memory for both
+            del model  # two simultaneous sessions would need memory for both
             model = open_timed(request, feeds, channel)
         other_work = watch_load()
         rounds.append(sample(model.streams[0].runs, asked, channel.send, is_called=channel.is_called))
         if (load := other_work()) is not None:
             loads.append(load)
         channel.send(rounds[-1].samples)
-    # The same number from each round: the faster the machine was in a round, the more runs it has.
+    # The same number from each round: rounds have more runs the faster the machine was.
     most = min(len(round_.samples) for round_ in rounds) if request.settings.least_seconds else None
     samples = np.concatenate([round_.samples[:most] for round_ in rounds])
     wall = sum(round_.wall_seconds for round_ in rounds)
-    # The other models, which run in between, are not other work.
+    # The other models, which run in between, do not count as other load.
     model = model._replace(other_work=lambda: sum(loads) / len(loads) if loads else None)
     found = collect_timing(request, model, first._replace(samples=samples, wall_seconds=wall))
     channel.send(replace(found, state=found.state._replace(session_seconds=seconds, memory=memory)))

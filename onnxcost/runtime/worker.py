@@ -31,11 +31,11 @@ def main() -> int:
     """Serve one request; returns the exit code."""
     leave_interrupts_to_parent()
     if os.name == "posix":
-        os.umask(0o077)  # what onnxruntime writes for us only this user may read
+        os.umask(0o077)  # only this user may read the files that onnxruntime writes
     answers = claim_output()
     failure: Exception | None = None
     try:
-        # The parent may be counting still.
+        # The parent may still be counting.
         import_module("onnxcost.runtime.tasks")
         import_module("numpy.random")
         import_module("onnxcost.runtime.session").onnxruntime()
@@ -43,7 +43,7 @@ def main() -> int:
         failure = error
     try:
         request = pickle.load(sys.stdin.buffer)
-    except EOFError:  # there is nothing to run
+    except EOFError:  # there is no request
         return 0
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
     clean_up = partial(shutil.rmtree, request.folder, ignore_errors=True)
@@ -75,5 +75,5 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    # Without the interpreter's tear-down: a library's destructors could hang or crash after the answer.
+    # Without the interpreter's shutdown: destructors of libraries could hang or crash after the answer.
     os._exit(code)

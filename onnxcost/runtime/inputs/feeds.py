@@ -1,4 +1,4 @@
-"""The inputs of a run: what each is fed with, chosen in the parent, and the arrays, made in the child."""
+"""The inputs of a run: the feeds, chosen in the parent, and the arrays, created in the child."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _feed(tensor: Tensor, value: Any, paths: Sequence[str], graph: Graph, uses: 
 
 
 def _content(tensor: Tensor, dtype: str, uses: Sequence[InputUse]) -> Tensor | None:
-    """What an optional holds: what was given, or what the model takes out, unless it asks whether there is anything."""
+    """The content of an optional: the given one, or one that the model takes out, unless it asks whether there is any."""
     if tensor.elements:
         return replace(tensor.elements[0], name=tensor.name)
     if any(use.node.key == "OptionalHasElement" for use in uses):
@@ -118,7 +118,7 @@ def _from_files(tensor: Tensor, paths: Sequence[str]) -> Feed:
 
 
 def arrays(feeds: Sequence[Feed], seed: int) -> list[dict[str, Any]]:
-    """What ``InferenceSession.run`` is given, by input: one dict for each set of files, a single one if there are none.
+    """The arguments of ``InferenceSession.run``, by input: one dict for each set of files, a single one if there are none.
 
     Each input has random numbers of its own, which do not depend on the other inputs.
     """
@@ -134,7 +134,7 @@ def _sets(feed: Feed, seed: int) -> list[Any]:
 
 
 def to_ort_value(array: NDArray[Any], dtype: str) -> Any:
-    """What ``InferenceSession.run`` takes: the array itself or, of a type that numpy lacks, an OrtValue on its bits."""
+    """The value for ``InferenceSession.run``: the array itself or, for a type that numpy lacks, an OrtValue on its bits."""
     if dtype not in NUMBERED:
         return array
     from onnxcost.runtime.session import onnxruntime
@@ -143,7 +143,7 @@ def to_ort_value(array: NDArray[Any], dtype: str) -> Any:
 
 
 def arrays_of(feed: Feed, seed: int) -> list[NDArray[Any]]:
-    """What a tensor is fed with: one numpy array for each set."""
+    """The arrays of a tensor: one numpy array for each set."""
     import numpy as np
 
     assert feed.fill is not None
@@ -153,5 +153,5 @@ def arrays_of(feed: Feed, seed: int) -> list[NDArray[Any]]:
 
 
 def describe_inputs(feeds: Sequence[Feed]) -> tuple[InputUsed, ...]:
-    """The feeds as the report shows them."""
+    """The feeds for the report."""
     return tuple(InputUsed(feed.name, feed.dtype, feed.shape or (), feed.source) for feed in feeds)

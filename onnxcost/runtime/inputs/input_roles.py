@@ -33,11 +33,11 @@ NUMBERED: Mapping[str, tuple[str, int]] = {
 """Types that numpy lacks: ml_dtypes' names for them, and the numbers by which onnxruntime takes their bits."""
 
 FEEDABLE = _AS_NUMPY | NUMBERED.keys() | {"string"}
-"""The types that onnxruntime's Python interface takes arrays of."""
+"""The types of arrays that onnxruntime's Python interface accepts."""
 
 
 class Fill(Protocol):
-    """Makes the arrays of an input, one for each set of inputs that the runs cycle through."""
+    """Creates the arrays of an input, one for each set of inputs that the runs cycle through."""
 
     def arrays(self, shape: Shape, dtype: np.dtype[Any], random: np.random.Generator) -> list[NDArray[Any]]:
         """The arrays, of this shape and type."""
@@ -63,14 +63,14 @@ class Integers(NamedTuple):
     high: int
 
     def arrays(self, shape: Shape, dtype: np.dtype[Any], random: np.random.Generator) -> list[NDArray[Any]]:
-        """Drawn as int64, whatever the type, so that the same numbers come in every type."""
+        """Drawn as int64, so that the numbers are the same in every type."""
         import numpy as np
 
         return [np.asarray(random.integers(self.low, self.high, shape), dtype)]
 
 
 class Repeated(NamedTuple):
-    """The same few elements, over and over."""
+    """A few elements, repeated."""
 
     elements: tuple[Any, ...]
 
@@ -134,7 +134,7 @@ _SIGNS: Mapping[str, int] = {"Add": 1, "Sub": -1}
 class InputUse(NamedTuple):
     """A node that reads an input's elements; ``place`` is the index among the node's own inputs.
 
-    ``shift`` has been added to the elements on the way; ``is_whole`` says that all of them arrive, in their order.
+    ``shift`` has been added to the elements before; ``is_whole`` says that it reads all of them, in their order.
     """
 
     node: Node
@@ -144,7 +144,7 @@ class InputUse(NamedTuple):
 
 
 def index_uses(graph: Graph) -> DefUse:
-    """Who reads every value, in bodies and branches too, the last node first."""
+    """The readers of each value, also in bodies and branches, the last node first."""
     nodes, waiting = list[Node](), list(graph.nodes)
     while waiting:
         nodes.append(node := waiting.pop())
@@ -169,7 +169,7 @@ def find_input_uses(name: str, uses: DefUse) -> Iterator[InputUse]:
 def _outputs_with(node: Node, place: int) -> Sequence[Tensor | None]:
     """The outputs that hold elements of the input."""
     if node.key in CONTROL_FLOW:
-        # It passes on what its body made, at the same index; nothing if the branch is not known.
+        # It passes on the outputs of its body at the same index; nothing if the branch is unknown.
         return node.outputs[place : place + 1] if not node.branches else ()
     if place not in ELEMENTS_FROM.get(node.key, ()):
         return ()
