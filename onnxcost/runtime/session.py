@@ -328,7 +328,7 @@ def _bind_inputs(binding: Any, feed: Feeds) -> None:
 
 
 def placement(session: Session, provider: str) -> Placement | None:
-    """Where onnxruntime placed the nodes of a session of ``open_session``; None before version 1.24, which does not report it."""
+    """Where onnxruntime placed the nodes of a session of ``open_session``; None before version 1.24, which does not say."""
     if not hasattr(session, "get_provider_graph_assignment_info"):
         return None
     parts = session.get_provider_graph_assignment_info()
