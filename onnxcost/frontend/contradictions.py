@@ -290,7 +290,7 @@ def mismatches(step: Step) -> list[tuple[int, int]]:
         pairs.update(dict.fromkeys(_elements(step, prod(shapes[0][0]))))
     for axis, factor in _multiples(step):
         size = _size(step, 0, axis)
-        if size is not None and factor > 0:
+        if size is not None and factor > 0 and size % factor:
             pairs.update(((size, factor * times), None) for times in (-(-size // factor), size // factor) if times > 0)
     if operator == "Split" and (size := _size(step, 0, _number(step, "axis", 0))) is not None:
         pairs[size, sum(_wanted(step, "split"))] = None

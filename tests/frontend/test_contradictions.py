@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
@@ -9,6 +10,8 @@ from onnx import ModelProto
 
 from onnxcost import estimate
 from onnxcost.errors import ModelError
+from onnxcost.frontend.contradictions import Contradiction
+from onnxcost.frontend.values import Step
 from tests.modeltext import model
 
 
@@ -140,6 +143,71 @@ def test_nodes_that_cannot_be(graph: str, said: str) -> None:
     with pytest.raises(ModelError) as caught:
         estimate(model(graph, opset=11 if "Reduce" in graph else 18))
     assert said in str(caught.value)
+
+
+ROOM = "{0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0}"
+# A graph; the pairs of a size that its node gets and one that it may be made for, and what its elements must be a multiple of.
+PAIRS = {
+    "channels": ("(float[1,4,9,9] x, float[2,3,3,3] w, float[o] q) => (float y, float p) { y = Conv(x, w) p = Relu(q) }",
+                 [(4, 3)], ()),
+    # 100 elements in rows of 16: 7 or 6 of them. The target itself has 3 elements.
+    "what is left": ("(float[4,25] x) => (float y) <int64[3] s = {2,-1,8}> { y = Reshape(x, s) }",
+                     [(100, 112), (100, 96), (25, 3), (4, 3)], (2, 8)),
+    "all elements": ("(float[4,25] x) => (float y) <int64[2] s = {4,24}> { y = Reshape(x, s) }",
+                     [(100, 96), (25, 2), (4, 2)], (4, 24)),
+    # Rows of 4 · 7.
+    "a dim as it is": ("(float[4,25] x) => (float y) <int64[3] s = {0,7,-1}> { y = Reshape(x, s) }",
+                       [(100, 112), (100, 84), (25, 3), (4, 3)], (7,)),
+    "fewer than a row": ("(float[2,3] x) => (float y) <int64[2] s = {-1,7}> { y = Reshape(x, s) }", [(6, 7), (3, 2)], (7,)),
+    "the largest factor": ("(float[2,3] x) => (float y) <int64[2] s = {-1,65535}> { y = Reshape(x, s) }",
+                           [(6, 65535), (3, 2)], (65535,)),
+    "one that is larger": ("(float[2,3] x) => (float y) <int64[2] s = {-1,65536}> { y = Reshape(x, s) }",
+                           [(6, 65536), (3, 2)], ()),
+    "pieces": ("(float[2,7] x) => (float a, float b) <int64[2] s = {3,5}> { a, b = Split<axis=1>(x, s) }",
+               [(7, 8), (7, 2)], ()),
+    "what is repeated": ("(float[2,7] x) => (float y) <int64[2] s = {3,7}> { y = Expand(x, s) }", [(3, 2), (2, 3)], ()),
+    # Four columns are a multiple of 2 already.
+    "rows of blocks": ("(float[1,1,5,4] x, float[o] q) => (float y, float p) { y = SpaceToDepth<blocksize=2>(x) p = Relu(q)}",
+                       [(5, 6), (5, 4)], ()),
+    "channels of blocks": ("(float[1,3,4,4] x, float[o] q) => (float y, float p) "
+                           "{ y = DepthToSpace<blocksize=2>(x) p = Relu(q)}", [(3, 4)], ()),
+    "a window": ("(float[1,3,5,2] x, float[o] q) => (float y, float p) { y = MaxPool<kernel_shape=[3,3]>(x) p = Relu(q) }",
+                 [(2, 3)], ()),
+    "a product": ("(float[2,5] x, float[4,6] w) => (float y) { y = MatMul(x, w) }", [(5, 4), (5, 6), (6, 5), (4, 2)], ()),
+    "columns of a product": ("(float[2,5] x, float[6,4] w) => (float y) { y = Gemm<transB=1>(x, w) }", [(5, 4)], ()),
+    "rows of a product": ("(float[2,5] x, float[4,6] w) => (float y) { y = Gemm(x, w) }", [(5, 4)], ()),
+    "a sum": ("(float[2,5] x, float[3] z) => (float y) { y = Add(x, z) }", [(5, 3), (2, 3), (3, 5), (3, 2)], ()),
+    "what is joined": ("(float[2,5] x, float[3,4] z) => (float y) { y = Concat<axis=1>(x, z) }",
+                       [(5, 4), (2, 3), (4, 5), (3, 2)], ()),
+    "slopes": ("(float[1,3,5] x, float[4,1] s, float[o] q) => (float y, float p) { y = PRelu(x, s) p = Relu(q) }",
+               [(3, 4)], ()),
+    "a table": (
+        f"(float[o] q) => (float y, float p) <int64 a = {{0}}, int64 b = {{10}}, int64 c = {{1}}, float[8, 2] w = {ROOM}>"
+        "{ i = Range(a, b, c) y = Gather(w, i) p = Relu(q) }", [(10, 8)], ()),
+    "a table, from the third on": (
+        f"(float[o] q) => (float y, float p) <int64 a = {{0}}, int64 b = {{7}}, int64 c = {{1}}, int64 d = {{2}}, "
+        f"float[8, 2] w = {ROOM}> {{ i = Range(a, b, c) j = Add(i, d) y = Gather(w, j) p = Relu(q) }}", [(9, 8)], ()),
+    # Each of the two may be the one to change.
+    "a state": ("(float[5,2,4] x, float[1,12,4] w, float[1,12,3] r, float[1,3,3] h, float[1,2,3] c, float[o] q) => "
+                "(float y, float p) { y, k, l = LSTM<hidden_size=3>(x, w, r, , , h, c) p = Relu(q) }", [(3, 2), (2, 3)], ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("graph", "pairs", "factors"), PAIRS.values(), ids=PAIRS.keys())
+def test_sizes_to_try(
+    graph: str, pairs: list[tuple[int, int]], factors: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Contradiction] = []
+    begin = Contradiction.__init__
+
+    def keep(self: Contradiction, message: str, step: Step | None = None, pairs: Sequence[tuple[int, int]] = ()) -> None:
+        begin(self, message, step, pairs)
+        made.append(self)
+
+    monkeypatch.setattr(Contradiction, "__init__", keep)
+    with pytest.raises(ModelError):
+        estimate(model(graph, opset=18))
+    assert (list(made[0].pairs), made[0].factors) == (pairs, factors)
 
 
 @pytest.mark.parametrize(
