@@ -23,7 +23,7 @@ def test_what_there_is_to_call() -> None:
 
 
 @pytest.mark.parametrize("name", onnxcost.__all__)
-def test_each_public_name_is_there(name: str) -> None:
+def test_each_public_name_exists(name: str) -> None:
     value = getattr(onnxcost, name)
     assert isinstance(value, str) or inspect.getdoc(value)
 

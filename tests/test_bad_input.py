@@ -164,7 +164,7 @@ def test_a_bad_model_gets_one_line(content: bytes | ModelProto, message: str, tm
 
 
 @pytest.mark.parametrize(("content", "message"), FILES.values(), ids=FILES.keys())
-def test_and_leaves_no_file_behind(content: bytes | ModelProto, message: str, tmp_path: Path) -> None:
+def test_and_leaves_no_file(content: bytes | ModelProto, message: str, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     data = content if isinstance(content, bytes) else content.SerializeToString()
     refused(invoke("-", "-o", out, stdin=data))

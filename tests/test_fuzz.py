@@ -112,7 +112,7 @@ def test_a_check_that_is_not_met_is_seen(check: Callable[[str], object], right: 
         (2, "onnxcost: error: one\nand more\n"),
     ],
 )
-def test_an_end_that_is_none_is_seen(code: int, err: str) -> None:
+def test_an_invalid_end_is_detected(code: int, err: str) -> None:
     graph_checks.check_end("estimate x", 2, "", "onnxcost: note: n\nonnxcost: error: one\n")
     with pytest.raises(graph_checks.Broken):
         graph_checks.check_end("estimate x", code, "", err)

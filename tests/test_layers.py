@@ -138,7 +138,7 @@ def test_each_exception_is_still_one() -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_each_library_is_imported_in_its_home_alone(name: str) -> None:
+def test_each_library_is_imported_only_in_its_home(name: str) -> None:
     for target, line in imports(MODULES[name]):
         for library, home in HOMES.items():
             if target == library or target.startswith(f"{library}."):

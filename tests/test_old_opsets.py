@@ -93,7 +93,7 @@ def test_row(text, opset, dims, flops) -> None:
     assert report.total(onnxcost.CONVENTIONS["flops"]) == flops
 
 
-def test_outputs_beside_the_first_have_their_shapes_too() -> None:
+def test_other_outputs_than_the_first_have_their_shapes_too() -> None:
     dropout = onnxcost.estimate(model("(float[2,3] x) => (y, m) { y, m = Dropout(x) }", opset=1))
     assert [tensor.dims for tensor in dropout.graph.outputs] == [(2, 3), (2, 3)]
     split = onnxcost.estimate(model("(float[2,6] x) => (y, z) { y, z = Split<axis = 1, split = [2, 4]>(x) }", opset=1))

@@ -35,7 +35,7 @@ finally:
     assert (done.returncode, done.stdout) == ((0, "went on\ncleaned up\n") if ignored else (128 + number, "cleaned up\n"))
 
 
-def test_an_interrupt_is_heard_behind_the_block() -> None:
+def test_an_interrupt_is_handled_after_the_block() -> None:
     seen = []
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # what is left of the block is what is tested
         with defer_signals():
@@ -86,7 +86,7 @@ def test_the_first_interrupt_asks_where_somebody_listens_and_the_second_ends() -
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_an_interrupt_ends_what_nobody_keeps() -> None:
+def test_an_interrupt_ends_a_command_that_keeps_nothing() -> None:
     stop = StopRequest()
     with pytest.raises(KeyboardInterrupt), stop.from_keyboard():  # noqa: PT012
         with stop.receiving():

@@ -117,7 +117,7 @@ QUIET = {
 
 
 @pytest.mark.parametrize(("command", "code"), QUIET.values(), ids=QUIET)
-def test_what_nobody_reads_changes_no_exit_code(folder: Path, command: str, code: int) -> None:
+def test_an_unread_message_changes_no_exit_code(folder: Path, command: str, code: int) -> None:
     found, _, errors = shell(command, folder)
     assert (found, errors) == (code, "")
 

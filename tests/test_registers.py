@@ -156,7 +156,7 @@ def test_formats_that_are_broken(
     assert not (tmp_path / "cost.mine").exists()
 
 
-def test_a_format_that_nobody_registers(register: Callable[[str, object], None], capsys) -> None:
+def test_an_unregistered_format(register: Callable[[str, object], None], capsys) -> None:
     register("onnxcost.formats", str)
     assert run([CNN, "--no-run", "--format", "yours"]) == 2
     assert "'yours' is not one of" in capsys.readouterr().err

@@ -50,12 +50,12 @@ def literals(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_message_has_a_word_of_its_own(path: Path) -> None:
+def test_messages_use_the_standard_terms(path: Path) -> None:
     assert {text: words for text in literals(path) if (words := found(text)) and text not in KEPT} == {}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_no_page_has_a_word_of_its_own(page: Path) -> None:
+def test_pages_use_the_standard_terms(page: Path) -> None:
     assert found(page.read_text(encoding="utf-8")) == []
 
 

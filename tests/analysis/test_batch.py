@@ -60,7 +60,7 @@ def test_the_batch_is_found_and_set(name: str) -> None:
 
 
 @pytest.mark.parametrize("front", ["batch", "?"])
-def test_what_else_was_given_stays_as_it_is(front: str) -> None:
+def test_other_given_settings_are_kept(front: str) -> None:
     graph = f"(float[{front},3,H,W] x, float[L,4] v) => (float[a,3,b,c] y, float[L,4] z) {{ y = Neg(x) z = Neg(v) }}"
     given: dict[str, Any] = {"shapes": {"x": (2, 3, 10, 20)}, "dims": {"L": 5}}
     batch = batch_dim(estimate(model(graph), **given).graph)

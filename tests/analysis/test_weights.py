@@ -237,7 +237,7 @@ def test_models_that_are_attributes(node: str, parameters: int, weight_bytes: in
 
 
 @pytest.mark.parametrize("views", ["r = Reshape(table, whole)", "f = Flatten(table) r = Reshape(f, whole)"])
-def test_a_packed_table_behind_views_counts_what_it_holds(views: str) -> None:
+def test_a_packed_table_after_views_counts_its_elements(views: str) -> None:
     """Two numbers of 4 bits share a byte."""
     text = f"""(int64[7] ids) => (float y) <uint8[4,2,4] table = {{{",".join(["1"] * 32)}}}, int64[2] whole = {{4, 8}}> {{
         {views} y = com.microsoft.GatherBlockQuantized<bits = 4, block_size = 16, quantize_axis = 1>(r, ids, scales) }}"""

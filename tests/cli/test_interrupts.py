@@ -164,6 +164,6 @@ def test_a_calibration_keeps_its_times(stopped: Stopped, folder: Path) -> None:
     "command",
     [["estimate", "model.onnx"], ["measure", "model.onnx"], ["profile", "model.onnx"], ["compare", "model.onnx", "b.onnx"]],
 )
-def test_a_second_one_ends_at_once(stopped: Stopped, folder: Path, command: list[str]) -> None:
+def test_a_second_one_ends_immediately(stopped: Stopped, folder: Path, command: list[str]) -> None:
     (folder / "b.onnx").write_bytes((folder / "model.onnx").read_bytes())
     assert stopped.at("measuring", *command, *FOR_EVER, times=2).code == 130

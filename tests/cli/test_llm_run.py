@@ -76,7 +76,7 @@ def test_the_table(stand: RunStand) -> None:
     assert (settings.threads, prompt, contexts, tokens, batch) == (2, 32, (96,), 4, 1)
 
 
-def test_predictions_stand_beside(stand: RunStand) -> None:
+def test_predictions_are_in_the_table(stand: RunStand) -> None:
     done = invoke("--run", *SIZES, "--device", "raspberry-pi-5-8gb", columns=120)
     assert done.stdout.count("Predicted") == 3
     assert "estimate for raspberry-pi-5-8gb" in done.stdout

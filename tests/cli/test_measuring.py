@@ -71,7 +71,7 @@ def test_a_file_has_all_in_one(stand: Stand, folder: Path, command: str, name: s
     assert has in (folder / name).read_text(encoding="utf-8")
 
 
-def test_csv_has_nodes_alone_so_nothing_is_run(stand: Stand) -> None:
+def test_csv_has_only_nodes_so_nothing_is_run(stand: Stand) -> None:
     result = invoke("model.onnx", "--format", "csv")
     assert result.stdout.startswith("name,")
     assert stand.asked == []
@@ -123,7 +123,7 @@ def test_markdown_says_why_there_is_no_measurement(stand: Stand, command: str) -
 @pytest.mark.parametrize(
     ("error", "reason", "code"), [(MeasurementError(REASON), REASON, 3), (KeyboardInterrupt(), "interrupted", 130)]
 )
-def test_a_run_that_fails_is_said_alike_by_all(
+def test_all_commands_report_a_failed_run_in_the_same_way(
     arguments: tuple[str, ...], what: str, error: BaseException, reason: str, code: int, stand: Stand
 ) -> None:
     stand.error = error
@@ -210,7 +210,7 @@ def test_batches_are_a_table(stand: Stand, folder: Path) -> None:
     assert "onnxcost: advice: batch 1, 4: some runs" in result.stderr
 
 
-def test_a_fixed_batch_is_measured_alone(stand: Stand) -> None:
+def test_only_a_fixed_batch_is_measured(stand: Stand) -> None:
     result = invoke("measure", "model.onnx", "--batches", "1,4", "--format", "json")
     document = json.loads(result.stdout)
     assert [(each["status"], each.get("batch")) for each in document["batches"]] == [("ok", 2)]
@@ -228,7 +228,7 @@ def test_batches_before_a_failure_are_kept(stand: Stand, folder: Path) -> None:
     assert [row["batch"] for row in rows] == ["1", "4"]
 
 
-def test_measure_shows_the_model_and_the_measurement_alone(stand: Stand) -> None:
+def test_measure_shows_only_the_model_and_the_measurement(stand: Stand) -> None:
     result = invoke("measure", "model.onnx")
     assert result.stdout.startswith("model.onnx  ")
     assert "\n\nMeasured  cpu" in result.stdout

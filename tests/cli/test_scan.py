@@ -89,7 +89,7 @@ def test_the_order_is_that_of_the_paths(zoo: Path, jobs: str) -> None:
     assert names(rows("zoo/old", "zoo", "-j", jobs)) == [*BROKEN, *ALL[:GOOD]]
 
 
-def test_sorted_by_a_metric_the_best_first_and_what_has_none_last(zoo: Path) -> None:
+def test_sorted_by_a_metric_with_the_best_first_and_missing_ones_last(zoo: Path) -> None:
     assert names(rows("zoo/old", "zoo", "--sort", "macs")) == ALL
     assert names(rows("zoo/m03.onnx", "zoo/m01.onnx", "zoo/m02.onnx", "--sort", "intensity")) == ["m01", "m02", "m03"]
 

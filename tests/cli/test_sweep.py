@@ -209,7 +209,7 @@ def test_points_that_cannot_be_run_are_still_counted(
         (("--params", "1", *PI), 1, "(parameters 1)"),
     ],
 )
-def test_a_budget_fails_where_a_named_device_meets_it_nowhere(more: tuple[str, ...], code: int, said: str) -> None:
+def test_a_budget_fails_if_a_named_device_meets_it_at_no_size(more: tuple[str, ...], code: int, said: str) -> None:
     result = invoke("budget", "m.onnx", "--dim", "n=1,2", "--dim", "s=8", *more)
     assert result.exit_code == code
     assert said in result.stderr

@@ -232,7 +232,7 @@ def test_reasons_why_a_node_differs(changed: dict[str, object], reason: str) -> 
     assert explain_difference(CONV, replace(CONV, **changed)) == reason  # type: ignore[arg-type]
 
 
-def test_models_that_do_not_correspond_differ_by_operator_alone() -> None:
+def test_models_that_do_not_correspond_differ_only_by_operator() -> None:
     left = [CONV, CONV]
     right = [node("Einsum", 5, macs=4), node("Relu")]
     found = Differences(model("a", *left), model("b", *right))

@@ -156,7 +156,7 @@ def test_machines_that_differ() -> None:
     }  # fmt: skip
 
 
-def test_a_measurement_alone_has_what_was_measured(tmp_path: Path) -> None:
+def test_a_document_of_only_a_measurement(tmp_path: Path) -> None:
     document = measurements_to_dict(REPORT.graph, MEASUREMENT)
     found = read_candidate(load_report(saved(tmp_path, document)), "a")
     assert found.values["latency"] == pytest.approx(0.0195)

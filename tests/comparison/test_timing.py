@@ -83,7 +83,7 @@ def test_a_ratio_to_another_than_the_baseline_is_none(sources: list[LabeledSourc
     assert {label: timing.ratio for label, timing in found.by_label.items()} == {"images": None, "tokens": None}
 
 
-def test_saved_reports_alone_are_not_timed(sources: list[LabeledSource], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_saved_reports_are_not_timed(sources: list[LabeledSource], monkeypatch: pytest.MonkeyPatch) -> None:
     assert (time_models(load_sources(sources[2:3]), Settings()), check_agreement(load_sources(sources[2:]), Settings())) == (
         Timings(),
         {},

@@ -116,7 +116,7 @@ def test_all_hosts_where_there_are_none() -> None:
         select_hosts("all", {})
 
 
-def test_the_address_is_behind_all_options() -> None:
+def test_the_address_is_after_all_options() -> None:
     words = ssh_command(PI5)
     assert words[-3:-1] == ["--", "10.0.0.7"]
     assert [words[words.index(option) + 1] for option in ("-l", "-p", "-i")] == [

@@ -70,7 +70,7 @@ def test_nodes_of_the_graph_and_of_branches_get_their_notes(tmp_path: Path) -> N
     onnx.checker.check_model(target)
 
 
-def test_what_was_noted_before_is_replaced_and_other_metadata_stays(tmp_path: Path) -> None:
+def test_earlier_notes_are_replaced_and_other_metadata_is_kept(tmp_path: Path) -> None:
     built = made()
     built.graph.node[0].metadata_props.add(key="onnxcost.old", value="1")
     built.graph.node[0].metadata_props.add(key="pkg.torch", value="fc")

@@ -155,7 +155,7 @@ def test_open_dims_are_assumed_by_role(declared: dict, expected: dict) -> None:
     assert {dim.source for dim in bound} <= {"assumed", "derived"}
 
 
-def test_a_symbol_given_binds_it_wherever_it_stands() -> None:
+def test_a_given_symbol_is_bound_in_all_places() -> None:
     values = inputs(a=(FLOAT, ["n", 3]), b=(FLOAT, ["n", "m"]))
     bound = OpenDims(values, {}, {"n": 8, "m": 5}).bind()
     assert shapes_of(values) == {"a": [8, 3], "b": [8, 5]}

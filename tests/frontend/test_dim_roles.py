@@ -358,7 +358,7 @@ def test_what_reads_an_input_says_what_its_dims_are(
         ("past", "1,3,7,head_size", {"hidden_size": 96, "num_attention_heads": 6}, 16),
     ],
 )
-def test_a_document_beside_the_model_states_a_length(
+def test_a_document_next_to_the_model_states_a_length(
     name: str, dims: str, document: dict[str, int], expected: int, tmp_path: Path
 ) -> None:
     save(model(f"(float[{dims}] {name}) => (float y) {{ y = Relu({name}) }}"), tmp_path / "model.onnx")

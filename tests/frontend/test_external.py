@@ -123,7 +123,7 @@ def test_no_file_of_the_models_is_written_to(name: str, home: Path, tmp_path: Pa
     assert {file.name for file in room.iterdir()} == {MODEL, DATA}
 
 
-def test_a_file_that_is_there_is_not_replaced(home: Path, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_replaced(home: Path, tmp_path: Path) -> None:
     (tmp_path / DATA).symlink_to(home / "w.bin")
     with pytest.raises(MeasurementError, match="File exists"):
         fill_weights(written(home, external("v")), tmp_path)
@@ -150,7 +150,7 @@ def test_weights_that_no_disk_holds_are_refused_before_they_are_written(home: Pa
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links")
-def test_a_model_that_is_itself_a_link_has_its_data_beside_what_it_links_to(home: Path, tmp_path: Path) -> None:
+def test_a_linked_model_has_its_data_next_to_its_target(home: Path, tmp_path: Path) -> None:
     """As in the caches of model hubs: both links lead into one folder."""
     (home / "blob").write_bytes(written(home, external("w", location="data.bin")).read_bytes())
     snapshot = tmp_path / "snapshot"

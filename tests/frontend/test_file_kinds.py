@@ -115,7 +115,7 @@ def test_a_file_is_called_what_it_is(content: bytes, says: str, tmp_path: Path) 
         assert str(refusal.value).isprintable()
 
 
-def test_external_data_is_told_by_its_name_alone(tmp_path: Path) -> None:
+def test_external_data_is_recognized_only_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx.data"
     path.write_bytes(np.random.default_rng(0).normal(size=1000).astype(np.float32).tobytes())
     with pytest.raises(ModelError, match="perhaps a model's external data"):

@@ -352,7 +352,7 @@ def test_what_no_size_fits_is_refused_and_says_so() -> None:
         estimate(made)
 
 
-def test_a_model_without_open_dims_is_refused_at_once() -> None:
+def test_a_model_without_open_dims_is_refused_immediately() -> None:
     made = model("(float[1,4,8,8] x) => (float y) { y = Conv(x, w) }", w=(8, 3, 3, 3))
     with pytest.raises(ModelError, match=r"for 3 channels, not 4 \([^)]*\)$"):
         estimate(made)
@@ -367,7 +367,7 @@ DOCUMENTS: dict[str, tuple[str, dict[str, Any], dict[str, int]]] = {
 
 @pytest.mark.parametrize("folder", ["", "onnx"])
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_documents_beside_the_model_are_believed(name: str, folder: str, tmp_path: Path) -> None:
+def test_documents_next_to_the_model_are_used(name: str, folder: str, tmp_path: Path) -> None:
     text, document, expected = DOCUMENTS[name]
     (tmp_path / folder).mkdir(exist_ok=True)
     (tmp_path / name).write_text(json.dumps(document))

@@ -124,9 +124,7 @@ STORED_BYTES = {
 
 @pytest.mark.parametrize("has_long_name", [False, True])
 @pytest.mark.parametrize("stored", STORED_BYTES.values(), ids=STORED_BYTES.keys())
-def test_what_takes_1_kib_in_the_file_stays_and_what_takes_more_goes(
-    stored: Callable[[int], TensorProto], has_long_name: bool
-) -> None:
+def test_tensors_of_up_to_1_kib_in_the_file_are_kept(stored: Callable[[int], TensorProto], has_long_name: bool) -> None:
     for size, stays in ((LARGE, True), (LARGE + 4, False)):
         made = stored(size)
         made.name = "w" * (2000 if has_long_name else 1)
@@ -137,7 +135,7 @@ def test_what_takes_1_kib_in_the_file_stays_and_what_takes_more_goes(
 
 
 @pytest.mark.parametrize(("size", "stays"), [(LARGE, True), (LARGE + 1, False)])
-def test_a_compiled_model_in_an_attribute_goes_where_it_is_large(size: int, stays: bool) -> None:
+def test_a_large_compiled_model_in_an_attribute_is_removed(size: int, stays: bool) -> None:
     model = model_with(helper.make_node("EPContext", [], ["y"], domain="com.microsoft", ep_cache_context=b"x" * size))
     (attribute,) = read_skeleton(model.SerializeToString()).model.graph.node[0].attribute
     assert attribute.s == (b"x" * size if stays else b"")

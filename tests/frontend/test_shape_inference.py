@@ -125,7 +125,7 @@ def test_a_stored_shape_that_is_wrong_loses_to_the_derived_one() -> None:
     assert graph_of(lying).outputs[0].shape == (4,)
 
 
-def test_a_stored_shape_helps_behind_a_custom_operator() -> None:
+def test_a_stored_shape_helps_after_a_custom_operator() -> None:
     custom = model("(float[4] x) => (float y) { h = my.Op(x) y = Relu(h) }", domains=', "my" : 1')
     custom.graph.value_info.append(onnx.helper.make_tensor_value_info("h", 1, [9]))
     assert graph_of(custom).outputs[0].shape == (9,)
@@ -231,7 +231,7 @@ def test_no_window_begins_in_the_padding_after_the_end(operator: str, length: in
     assert onnxcost.estimate(made).graph.outputs[0].dims == y.shape
 
 
-def test_onnx_is_asked_once_for_alike_nodes_of_several_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onnx_infers_equal_nodes_of_several_models_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     infer = onnx.shape_inference.infer_node_outputs
 

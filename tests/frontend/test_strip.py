@@ -174,14 +174,14 @@ def test_small_models_of_an_archive_cost_the_same(archive: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("anonymize", [False, True])
 @made
-def test_what_is_stripped_stays_as_it_is(source: ModelProto, anonymize: bool, tmp_path: Path) -> None:
+def test_a_stripped_model_is_not_changed_by_stripping(source: ModelProto, anonymize: bool, tmp_path: Path) -> None:
     once, twice = tmp_path / "once.onnx", tmp_path / "twice.onnx"
     strip(source, once, anonymize=anonymize)
     strip(once, twice, anonymize=anonymize)
     assert twice.read_bytes() == once.read_bytes()
 
 
-def test_the_weights_are_gone_and_the_rest_is_there(tmp_path: Path) -> None:
+def test_the_weights_are_removed_and_the_rest_is_kept(tmp_path: Path) -> None:
     strip(telling(), tmp_path / "skeleton.onnx")
     skeleton = onnx.load(tmp_path / "skeleton.onnx", load_external_data=False)
     large, small, _ = skeleton.graph.initializer
@@ -302,7 +302,7 @@ DIMS = {
 
 @pytest.mark.parametrize("rank", [2, 3, 4])
 @pytest.mark.parametrize("names", DIMS.values(), ids=DIMS.keys())
-def test_dims_are_assumed_alike_under_other_names(names: list[str], rank: int, tmp_path: Path) -> None:
+def test_dims_are_assumed_independently_of_names(names: list[str], rank: int, tmp_path: Path) -> None:
     inputs = [
         helper.make_tensor_value_info(f"{kind}{i}", TensorProto.FLOAT, [3] * axis + [name] + [None] * (rank - axis - 1))
         for i, name in enumerate(names)
@@ -373,7 +373,7 @@ ODD_DIMS = [
 
 
 @pytest.mark.parametrize("name", ODD_DIMS, ids=[name[:20] for name in ODD_DIMS])
-def test_the_name_of_a_dim_stays_an_expression_or_none(name: str, tmp_path: Path) -> None:
+def test_the_renamed_dim_is_an_expression_if_it_was_one(name: str, tmp_path: Path) -> None:
     source = model("(float[1,1,height,width] x) => (float y) { y = Relu(x) }")
     source.graph.input[0].type.tensor_type.shape.dim[3].dim_param = name
     strip(source, tmp_path / "skeleton.onnx", anonymize=True)

@@ -144,7 +144,7 @@ def test_data_in_another_file_is_absent_where_the_file_ends_before_it(
 
 
 @pytest.mark.parametrize("location", ["data", "sub/data"])
-def test_data_that_is_there_is_kept(location: str, tmp_path: Path) -> None:
+def test_existing_data_is_kept(location: str, tmp_path: Path) -> None:
     source = model("(float[1000] x) => (float[1000] y) { h = Add(x, w) y = Add(h, v) }", w=(1000,))
     source.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.arange(1000, dtype=np.float32), "w"))
     (tmp_path / "sub").mkdir()
@@ -202,7 +202,7 @@ def test_the_same_seed_makes_the_same_elements(tmp_path: Path) -> None:
     assert (first["w"] != first["v"]).mean() > 0.99
 
 
-def test_a_large_tensor_has_no_two_rows_alike(tmp_path: Path) -> None:
+def test_rows_of_a_large_tensor_differ(tmp_path: Path) -> None:
     source = with_absent("(float[1, 1500] x) => (float[1, 1024] y) { y = MatMul(x, w) }", absent("w", "float", 1500, 1024))
     array = stored(filled(source, tmp_path))["w"]
     assert len(np.unique(array, axis=0)) == 1500
@@ -396,7 +396,7 @@ BEHIND: dict[str, tuple[str, float]] = {
 
 
 @pytest.mark.parametrize(("nodes", "expected"), BEHIND.values(), ids=BEHIND.keys())
-def test_weights_fit_what_is_behind_them(nodes: str, expected: float, tmp_path: Path) -> None:
+def test_weights_fit_the_nodes_after_them(nodes: str, expected: float, tmp_path: Path) -> None:
     kept = (numpy_helper.from_array(np.full(dims, value, np.float32), name) for name, (value, *dims) in STORED.items())
     text = f"(float[64, 400, 1] x) => (float[64, 400, 1] y) {{ c = Conv(x, w) {nodes} }}"
     source = with_absent(text, absent("w", "float", 400, 400, 1), *kept)
@@ -535,7 +535,7 @@ def test_quantized_weights_and_their_scales_fit(graph: str, tensors: dict[str, A
     assert 0.5 < rms(y) < 2
 
 
-def test_both_weights_in_a_byte_are_spread_alike(tmp_path: Path) -> None:
+def test_both_weights_in_a_byte_have_the_same_distribution(tmp_path: Path) -> None:
     graph, tensors = QUANTIZED["MatMulNBits of 4"]
     source = with_absent(graph, *(absent(name, *what) for name, what in tensors.items()), domains=MS)
     array = stored(filled(source, tmp_path))["w"].astype(int)
@@ -554,9 +554,7 @@ KEPT = {
 @pytest.mark.parametrize("zero_point", [90, 128, 200])
 @pytest.mark.parametrize("scale", [0.002, 0.01])
 @pytest.mark.parametrize("nodes", KEPT.values(), ids=KEPT.keys())
-def test_weights_fit_the_scale_and_the_zero_point_that_are_there(
-    nodes: str, scale: float, zero_point: int, tmp_path: Path
-) -> None:
+def test_weights_fit_the_present_scale_and_zero_point(nodes: str, scale: float, zero_point: int, tmp_path: Path) -> None:
     kept = (numpy_helper.from_array(np.array(scale, np.float32), "s"), helper.make_tensor("z", 2, [], [zero_point]))
     source = with_absent(f"{X} {{ {nodes} }}", absent("w", "uint8", 256, 300), *kept)
     (y,) = run(filled(source, tmp_path), {"x": noise(16, 256)})

@@ -19,7 +19,7 @@ F8 = (("float32", (8,)),)
 
 
 @pytest.mark.parametrize("place", [("", "y"), ("", "/model/y", "then_branch", 'a "b" % ø'), ("", "y", "body", "")])
-def test_a_name_says_where_the_node_stands(place: tuple[str, ...]) -> None:
+def test_a_name_encodes_the_place_of_the_node(place: tuple[str, ...]) -> None:
     name = name_of(place)
     assert place_of(name) == place_of(f"_inlined_{name}") == place
     assert name.isascii()
@@ -30,7 +30,7 @@ def test_another_name_says_nothing() -> None:
     assert place_of("/model/Conv") is None
 
 
-def test_nodes_of_a_body_belong_to_the_node_that_ends_behind_them() -> None:
+def test_nodes_of_a_body_belong_to_the_node_that_ends_after_them() -> None:
     first, second = (("", "y", "body", name) for name in "ab")
     other = ("", "z", "body", "a")
     passes = main_pass(
@@ -47,7 +47,7 @@ def test_a_body_in_a_body_begins_anew_with_each_pass() -> None:
     assert [len(each.executions["l"].bodies["body"]) for each in y.bodies["body"]] == [1, 2]
 
 
-def test_passes_that_are_alike_are_one_object_even_when_pickled() -> None:
+def test_equal_passes_are_one_object_even_when_pickled() -> None:
     body = ("", "y", "body", "a")
     trace = Trace(main_pass([(body, F4), (body, F8), (body, F4), (("", "y"), F4)]))
     for each in (trace, pickle.loads(pickle.dumps(trace))):
@@ -65,7 +65,7 @@ def test_a_body_that_never_ran_is_not_there() -> None:
     assert isinstance(main_pass([]), Pass)
 
 
-def test_weights_beside_the_file_are_found_from_a_link_to_it(tmp_path: Path) -> None:
+def test_weights_next_to_the_file_are_found_from_a_link_to_it(tmp_path: Path) -> None:
     source, weights = tmp_path / "blobs" / "model.onnx", "weights.bin"
     source.parent.mkdir()
     made = model("(float[1,8] x) => (float y) { y = MatMul(x, w) }", w=(8, 4))
@@ -80,7 +80,7 @@ def test_weights_beside_the_file_are_found_from_a_link_to_it(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("declared", "elem_type"), [(0, 1), (10, 10)])
-def test_a_run_tells_shapes_and_types_that_are_not_known(declared: int, elem_type: int) -> None:
+def test_a_run_provides_unknown_shapes_and_types(declared: int, elem_type: int) -> None:
     """A runtime may compute in another type than the model's."""
     output = Value("y")
     if declared:

@@ -168,7 +168,7 @@ def test_shapes_are_those_of_the_run(text: str) -> None:
     assert {name: found[name] for name in truth} == truth
 
 
-def test_iterations_that_are_alike_are_one_row() -> None:
+def test_equal_iterations_are_one_row() -> None:
     text, values, _ = COUNTED["an If in a Loop"]
     repeats = {cost.node.name: cost.node.repeat for cost in retold(model(text), values).costs if cost.node.op_type == "Relu"}
     assert repeats == {"Loop_0/0/If_3/Relu_1": 3, "Loop_0/1/If_3/Relu_0": 2}
@@ -182,7 +182,7 @@ def test_more_different_iterations_than_are_followed_make_a_lower_bound(monkeypa
     assert any("4 of its 9 iterations" in caveat.text for caveat in report.caveats)
 
 
-def test_a_count_that_shapes_do_not_decide_stays_an_upper_bound() -> None:
+def test_a_count_that_depends_on_data_stays_an_upper_bound() -> None:
     text = "(float[1,6,4] b, float[1,2,6] s) => (int64[N,3] y) <int64[1] m = {3}> { y = NonMaxSuppression(b, s, m) }"
     boxes = np.tile(np.array([0, 0, 1, 1], np.float32), (1, 6, 1))
     report = retold(model(text), {"b": boxes, "s": np.ones((1, 2, 6), np.float32)})

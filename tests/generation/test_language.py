@@ -181,7 +181,7 @@ def test_other_layouts(name: str) -> None:
     assert (found.memory.copied == 0) == (name == "written in place")
 
 
-def test_a_recurrent_network_has_states_alone() -> None:
+def test_a_recurrent_network_has_only_states() -> None:
     """An LSTM's two states of 64 in float32."""
     text = """(int64[B,S] ids, float[1,B,64] h, float[1,B,64] c) => (float[B,S,50] logits, float[1,B,64] hn, float[1,B,64] cn) {
         x = Gather(emb, ids) xt = Transpose<perm = [1, 0, 2]>(x) y, hn, cn = LSTM<hidden_size = 64>(xt, w, r, , , h, c)

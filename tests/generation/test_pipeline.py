@@ -64,7 +64,7 @@ def test_an_encoder_and_the_steps_of_a_decoder() -> None:
     assert found.peak_bytes == found.weight_bytes + max(encoder.summed.peak or 0, decoder.summed.peak or 0)
 
 
-def test_the_weights_of_a_file_are_there_once(folder: Path) -> None:
+def test_the_weights_of_a_file_count_once(folder: Path) -> None:
     (folder / "link.onnx").symlink_to("decoder.onnx")
     one, two = pipeline("decoder.onnx"), pipeline("decoder.onnx,decoder.onnx×5,link.onnx")
     assert two.weight_bytes == one.weight_bytes
@@ -72,7 +72,7 @@ def test_the_weights_of_a_file_are_there_once(folder: Path) -> None:
     assert [stage.name for stage in two.stages] == ["decoder.onnx", "decoder.onnx (2)", "link.onnx"]
 
 
-def test_runs_without_a_cache_are_alike() -> None:
+def test_runs_without_a_cache_are_equal() -> None:
     found = pipeline("encoder.onnx*50")
     assert found.macs == 50 * onnxcost.estimate("encoder.onnx").macs
     assert found.notes == ("encoder.onnx has no growing cache: its 50 runs are identical",)

@@ -44,7 +44,7 @@ def test_a_bound(device: Device, report: CostReport, seconds: float) -> None:
     assert lower_bound(device, demand_of(report)).seconds == pytest.approx(seconds)
 
 
-def test_the_sum_behind_it() -> None:
+def test_the_computation() -> None:
     bound = lower_bound(machine(bandwidth=1e10, sram=1_000_000), demand_of(MATMUL))
     assert (bound.rates, bound.moved, bound.kept) == ({"float32": 1e12}, 4_008_000, 1_000_000)
     assert (bound.work, bound.transfer) == (pytest.approx(2e-6), pytest.approx(300.8e-6))

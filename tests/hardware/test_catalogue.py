@@ -266,14 +266,14 @@ SOLD = {
 
 
 @pytest.mark.parametrize("name", SOLD)
-def test_no_sparse_rate_stands_for_a_dense_one(name: str) -> None:
+def test_no_sparse_rate_is_used_as_a_dense_one(name: str) -> None:
     dtype, sold, times = SOLD[name]
     parts = [part for kind, part in DEVICES[name].parts.items() if kind != "cpu"]
     rates = [part.peaks[dtype].rate for part in parts if dtype in part.peaks]
     assert 0 < sum(rates) <= 1.03 * sold / times
 
 
-def test_a_figure_of_which_nothing_is_to_be_said_is_text_alone() -> None:
+def test_a_figure_without_a_remark_is_only_text() -> None:
     alone = {
         path.name: re.findall(r'\{ value = "[^"]*" \}', path.read_text(encoding="utf-8")) for path in FOLDER.glob("*.toml")
     }

@@ -108,7 +108,7 @@ def test_an_instance_of_what_is_no_device_is_refused(of: str, tmp_path: Path) ->
         read(f'name = "mine"\nkind = "cloud"\nof = "{of}"\n', tmp_path)
 
 
-def test_variants_share_what_stands_above_them(tmp_path: Path) -> None:
+def test_variants_share_the_keys_above_them(tmp_path: Path) -> None:
     small, big = read(
         """
         kind = "gpu"

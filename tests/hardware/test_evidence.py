@@ -137,7 +137,7 @@ def test_an_estimate_is_not_below_the_bound(use: object) -> None:
     assert (found.bound, found.low, found.high) == (0.02, 0.02, 0.02)
 
 
-def test_winograd_multiplies_less_where_the_runtime_has_it() -> None:
+def test_winograd_multiplies_less_if_the_runtime_has_it() -> None:
     gpu = machine({"gpu": part("gpu", float32=1e12)}, "gpu", bandwidth=1e11)
     counts = Counts(winograd=1e9, convolution=1e9)
     rates = rates_of(replace(gpu, vendor="NVIDIA"), "onnxruntime-cuda", "float32")
@@ -256,7 +256,7 @@ def test_anchors_that_say_nothing(text: str, says: str) -> None:
         parse_anchors([text])
 
 
-def test_anchors_of_models_that_nobody_published() -> None:
+def test_anchors_of_unpublished_models() -> None:
     with pytest.raises(InputError, match="no published results for a model 'mobilenet_v9'; did you mean 'mobilenet_v2'"):
         predictors(["raspberry-pi-5-8gb"], runtime="ncnn", anchors={"mobilenet_v9": 0.01})
 

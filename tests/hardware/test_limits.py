@@ -25,7 +25,7 @@ shapes = { image = [1, 3, 8, 8] }
 """
 
 
-def test_what_stands_above_is_shared_and_what_stands_below_replaces_it(tmp_path: Path) -> None:
+def test_keys_above_are_shared_and_replaced_by_keys_below(tmp_path: Path) -> None:
     path = tmp_path / "onnxcost.toml"
     path.write_text(FILE)
     first, second = load_budgets(path)

@@ -83,7 +83,7 @@ def test_trees_take_more_than_their_numbers() -> None:
         ("(float[10] x) => (float[10] y) { s = Sigmoid(x) y = Mul(x, s) }", Running(0, 80, 0)),
     ],
 )
-def test_what_lies_between_inputs_and_outputs_is_there_twice(text: str, expected: Running) -> None:
+def test_values_between_inputs_and_outputs_are_in_memory_twice(text: str, expected: Running) -> None:
     assert process_of(report(text, inside=False)).running == expected
 
 

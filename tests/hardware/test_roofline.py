@@ -114,7 +114,7 @@ def test_what_a_device_lacks_is_said(
     assert (prediction.bound is None) == bool(unsupported)
 
 
-def test_without_a_bandwidth_only_what_stays_on_the_chip_is_estimated() -> None:
+def test_without_a_bandwidth_only_models_on_the_chip_are_estimated() -> None:
     small, large = CONV, report("(float[1,5000] x) => (float[1,5000] y) { y = MatMul(x, w) }", w=(5000, 5000))
     assert Roofline(machine(kind="accelerator")).predict(small).latency is not None
     assert Roofline(machine(kind="accelerator")).predict(large).latency is None

@@ -6,7 +6,7 @@ from onnxcost.hardware.variants import retype_report
 from tests.hardware.machines import MATMUL, report
 
 
-def test_bytes_shrink_and_work_stays() -> None:
+def test_bytes_shrink_and_work_is_the_same() -> None:
     half, eight = (retype_report(MATMUL, {"float32": dtype}) for dtype in ("float16", "int8"))
     assert [made.memory.weight_bytes for made in (MATMUL, half, eight)] == [4_000_000, 2_000_000, 1_000_000]
     assert [made.memory.peak_activation_bytes for made in (MATMUL, half, eight)] == [8_000, 4_000, 2_000]

@@ -157,7 +157,7 @@ def test_its_operators_are_known() -> None:
     assert ROLES.keys() <= FORMULAS.keys() | UNCOUNTABLE.keys()
 
 
-def test_operators_of_other_tools_alone_have_no_schema() -> None:
+def test_only_operators_of_other_tools_have_no_schema() -> None:
     # An older onnxruntime lacks some of its own.
     expected = {"com.microsoft"} if onnxruntime.__version__.startswith("1.31.") else set()
     assert {key.rpartition(".")[0] for key in ROLES.keys() - INPUTS.keys()} == expected | {

@@ -110,7 +110,7 @@ def test_a_sum_is_parted_from_a_convolution_outside_where_nothing_is_summed_ther
     assert told([summed("r")], layout) == expected
 
 
-def test_a_sum_stays_with_its_convolution_where_the_other_summand_is_inside() -> None:
+def test_a_sum_stays_with_its_convolution_if_the_other_summand_is_in_the_layout() -> None:
     assert told([step("r = Conv(x, w)"), summed("r")]) == ["Conv*(x)", "Conv*()"]
 
 

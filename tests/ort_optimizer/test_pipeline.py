@@ -180,7 +180,7 @@ def test_every_step_is_called_once(body: str) -> None:
     assert all_families(text, blocked=True, domains="", **CONV).count("call") == len(steps)
 
 
-def test_a_run_works_with_its_constants_and_the_most_values_at_once() -> None:
+def test_the_working_set_is_constants_and_peak_activations() -> None:
     """Two matrices of 40,000 bytes, one of them read twice; the input, what is made, and what it is made of: 400 bytes each."""
     graph = graph_of(model("(float[1,100] x) => (float y) { t = MatMul(x, w) u = MatMul(t, v) y = MatMul(u, w) }", **SQUARES))
     assert footprint_of(graph, optimize(graph, blocked=False)) == 2 * 40_000 + 3 * 400

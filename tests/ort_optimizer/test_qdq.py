@@ -45,7 +45,7 @@ def test_what_runs_on_integers(body: str, found: list[str]) -> None:
     assert sorted(kinds(body)) == sorted(found)
 
 
-def test_int8_that_two_read_stays_what_it_is() -> None:
+def test_int8_with_two_readers_stays_int8() -> None:
     """What one reads becomes uint8: the two do not go together. Each reader has a DequantizeLinear of its own."""
     body = f"{CONV} u = Erf(x) v = Add(t, u) y = QuantizeLinear(v, s, z)"
     assert sorted(kinds(body, "int8")) == sorted([*["DequantizeLinear"] * 3, "Erf", "Conv", "QuantizeLinear"])
@@ -81,7 +81,7 @@ def test_weights_are_read_as_they_are_stored() -> None:
     ],
 )
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])
-def test_convolutions_that_are_made_of_floats_are_of_uint8(channels: int, groups: int, family: str, dtype: str) -> None:
+def test_convolutions_made_from_floats_are_uint8(channels: int, groups: int, family: str, dtype: str) -> None:
     filters = channels * (channels // groups)
     text = f"""(float[1,{channels},8,8] f) => (float y) <float s = {{0.1}}, {dtype} z = {{0}}, int8 zw = {{0}},
         int8[{channels},{channels // groups},1,1] k = {{{",".join("1" * filters)}}}> {{
@@ -92,7 +92,7 @@ def test_convolutions_that_are_made_of_floats_are_of_uint8(channels: int, groups
     assert [family_of(step) for step in found] == [family]
 
 
-def test_what_lies_between_two_convolutions_has_its_channels_last() -> None:
+def test_values_between_two_convolutions_have_their_channels_last() -> None:
     """Brought there once and back once, by a Transpose of integers each."""
     body = f"{CONV} {READ} u = Sigmoid(x1) q2 = QuantizeLinear(u, s, z) x2 = DequantizeLinear(q2, s, z) v = Conv(x2, w)"
     found = steps(

@@ -67,7 +67,7 @@ def test_a_shared_cache_is_not_written_elsewhere() -> None:
         assert list(found.reuses) == [FIRST, FIRST, *written]
 
 
-def test_elementwise_kernels_write_over_what_nobody_else_reads() -> None:
+def test_elementwise_kernels_overwrite_inputs_without_other_readers() -> None:
     """Neither the second step nor the third writes anywhere else, and each touches 400 bytes."""
     assert reuses("a = Softmax(x)", "b = Neg(a)", "c = Exp(b)", "d = Softmax(x)") == [
         [FIRST, FIRST],

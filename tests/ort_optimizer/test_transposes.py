@@ -134,7 +134,7 @@ def test_a_returned_transpose_stays() -> None:
 
 
 @pytest.mark.parametrize("dims", [None, ("n", 3, 4)], ids=["no rank", "an open dim"])
-def test_open_shapes_are_left_alone(dims: tuple[str | int, ...] | None) -> None:
+def test_open_shapes_are_not_changed(dims: tuple[str | int, ...] | None) -> None:
     a, t = replace(A, dims=dims), replace(T, dims=dims and (3, "n", 4))
     reduced = replace(R, dims=None)
     made = graph(

@@ -127,7 +127,7 @@ def test_the_folder_has_a_limit(server: Nginx, monkeypatch: pytest.MonkeyPatch) 
 
 
 @needs_nginx
-def test_what_was_just_used_stays(server: Nginx, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recently_used_download_is_kept(server: Nginx, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONNXCOST_CACHE_LIMIT", "1")
     found = [download(f"{server.url}/{name}.onnx") for name in ("model", "large")]
     assert all(path.exists() for path in found)

@@ -43,7 +43,7 @@ Outputs compared with first, on the same inputs
 """
 
 
-def test_outputs_beside_those_of_the_first() -> None:
+def test_outputs_compared_with_those_of_the_first() -> None:
     assert [" ".join(line.split()) for line in shown(TURNED, FAILED).splitlines()] == [
         " ".join(line.split()) for line in TABLE.splitlines()
     ]
@@ -81,7 +81,7 @@ def test_it_fits_the_screen_and_an_ascii_one(width: int) -> None:
         ({"other": "", "reason": "it has no such output"}, ["it has no such output"]),
     ],
 )
-def test_what_there_is_to_say_besides_numbers(changes: dict[str, object], said: list[str]) -> None:
+def test_remarks_in_addition_to_numbers(changes: dict[str, object], said: list[str]) -> None:
     assert output_remarks(replace(SAME, **changes)) == said  # type: ignore[arg-type]
 
 

@@ -141,7 +141,7 @@ def test_ascii() -> None:
     assert text_of(explanation_lines(named(BOX, fps=30), Roofline(BOX), "", Screen(80, ASCII))).isascii()
 
 
-def test_the_sum_behind_a_figure() -> None:
+def test_the_computation_of_a_figure() -> None:
     text = " ".join(text_of(explanation_lines(named(BOX, fps=30), Roofline(BOX), " --dim batch=1", NARROW)).split())
     assert "2 × 1.000 M MACs of float32 / 1.000 TFLOP/s = 2.000 µs" in text
     assert "3.822 MiB of weights, inputs and outputs = 400.8 µs" in text

@@ -124,7 +124,7 @@ IN_PARTS = """\
 """
 
 
-def test_what_does_not_fit_beside_the_first_is_below_it() -> None:
+def test_columns_that_do_not_fit_are_below_the_first_ones() -> None:
     assert shown(FIRST, SECOND, UNMEASURED, width=60).startswith(IN_PARTS)
 
 

@@ -25,7 +25,7 @@ MASKED = {
 
 
 @pytest.mark.parametrize("text", SEEN)
-def test_what_reads_as_text_stays(text: str) -> None:
+def test_plain_text_is_not_changed(text: str) -> None:
     assert mask(text) == plain(text) == cell(text) == text
 
 
@@ -97,5 +97,5 @@ def test_an_option_is_one_word_for_a_shell(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a\nb", "\x1b", "a" * 1000])
-def test_an_option_that_nobody_can_copy_has_no_name(name: str) -> None:
+def test_an_option_that_cannot_be_copied_has_no_name(name: str) -> None:
     assert option_text("--dim", name) == "--dim NAME=N"

@@ -72,7 +72,7 @@ def test_json_has_a_line_for_each_record(text: str) -> None:
 
 
 @pytest.mark.parametrize(("convention", "has_count"), [(FLOPS, False), (MACS, False), (EVERYTHING, True)])
-def test_json_has_a_count_beside_another_convention_alone(report: CostReport, convention: Convention, has_count: bool) -> None:
+def test_json_has_a_count_only_for_another_convention(report: CostReport, convention: Convention, has_count: bool) -> None:
     document = report.to_dict(convention)
     assert document["convention"] == convention.name
     records = [document["totals"], *document["by_dtype"], *document["by_operator"], *document["nodes"]]

@@ -222,7 +222,7 @@ def test_json_says_why_there_is_no_measurement(report: CostReport, status: str) 
     assert "batches" not in document
 
 
-def test_json_of_measurements_alone_has_the_keys_of_the_report(report: CostReport) -> None:
+def test_json_of_only_measurements_has_the_keys_of_the_report(report: CostReport) -> None:
     alone, whole = (
         json.loads(dumps(measurements_to_dict(report.graph, MEASUREMENT))),
         json.loads(dumps(report.to_dict(measurement=MEASUREMENT))),

@@ -289,7 +289,7 @@ def test_hostile_names_are_shown_as_text(browser: Any, text: str, tmp_path: Path
         shown.is_clean(path)
 
 
-def test_ten_thousand_nodes_open_at_once(browser: Any, tmp_path: Path) -> None:
+def test_ten_thousand_nodes_open_immediately(browser: Any, tmp_path: Path) -> None:
     nodes = [helper.make_node("Relu", [f"v{at}"], [f"v{at + 1}"], name=f"n{at}") for at in range(10_000)]
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8]) for name in ("v0", "v10000")]
     model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:]), opset_imports=[helper.make_opsetid("", 17)])

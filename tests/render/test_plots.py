@@ -41,7 +41,7 @@ def test_the_curve_of_memory_is_that_of_the_json() -> None:
     assert axes.get_lines()[0].get_ydata()[0] == memory["peak_bytes"]
 
 
-def test_no_point_of_a_roofline_lies_above_the_roof() -> None:
+def test_no_point_of_a_roofline_is_above_the_roof() -> None:
     (axes,) = onnxcost.estimate(RESNET).plot("roofline").axes
     roof = axes.get_lines()[0].get_xydata()
     bandwidth, peak = roof[0][1] / roof[0][0], roof[-1][1]

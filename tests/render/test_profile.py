@@ -107,7 +107,7 @@ def test_the_orders_are_those_of_the_command() -> None:
     assert tuple(SORTS) == NAMES
 
 
-def test_one_table_alone() -> None:
+def test_only_one_table() -> None:
     assert "Node " not in shown(PROFILE, ProfileView(by=("operator",)))
     assert "Nodes   " not in shown(PROFILE, ProfileView(by=("node",))).rpartition("\n\n")[2]
 

@@ -57,7 +57,7 @@ def test_modules_in_order_with_sums(report: CostReport) -> None:
     ]
 
 
-def test_a_module_shows_its_own_nodes_beside_its_parts() -> None:
+def test_a_module_shows_its_own_nodes_and_its_parts() -> None:
     gemm = COSTS[3]
     moved = replace(gemm, node=replace(gemm.node, scope=("features",)))
     rows = module_rows(report_of(COSTS[0], moved), View(depth=2))

@@ -115,7 +115,7 @@ def test_repeats_are_marked(repeated: CostReport) -> None:
     assert "Conv ×12" in shown(repeated)
 
 
-def test_color_goes_to_terminals_alone(report: CostReport, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_terminals_get_color(report: CostReport, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")

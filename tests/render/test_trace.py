@@ -39,7 +39,7 @@ def test_slices_are_executions_on_the_tracks_of_their_threads() -> None:
     assert [each["args"]["name"] for each in events("M")] == [events("M")[0]["args"]["name"], "thread 0", "thread 1"]
 
 
-def test_a_slice_says_what_it_costs_and_what_it_stands_for() -> None:
+def test_a_slice_has_its_cost_and_its_origin() -> None:
     node = replace(PROFILE.nodes[0], origins=("conv1", "relu1"))
     first = events("X", nodes=(node, *PROFILE.nodes[1:]))[0]["args"]
     assert first["origins"] == "conv1, relu1"

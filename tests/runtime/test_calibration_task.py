@@ -53,7 +53,7 @@ def test_a_probe_is_fed_with_numbers_around_its_zero(kind: str, dtype: str, midd
         ([1.3, 1.0, 1.3, 1.02], False),
     ],
 )
-def test_turns_disagree_where_none_is_near_the_quickest(turns: list[float], expected: bool) -> None:
+def test_turns_disagree_if_none_is_near_the_fastest(turns: list[float], expected: bool) -> None:
     assert tasks.disagrees(turns) == expected
 
 

@@ -41,7 +41,7 @@ def test_what_runs_on_the_processor_is_the_processor(settings: Settings) -> None
         Settings(provider="openvino", provider_options={"device_type": "GPU"}),
     ],
 )
-def test_a_device_that_nothing_tells_of_is_unknown(settings: Settings) -> None:
+def test_a_device_without_information_is_unknown(settings: Settings) -> None:
     assert device_of(settings) == UNKNOWN
 
 
@@ -100,7 +100,7 @@ def _no_gpus_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["cuda", "tensorrt"])
-def test_nvidias_library_tells_name_driver_and_memory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nvidias_library_has_name_driver_and_memory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", nvml())
     settings = Settings(provider=name, provider_options={"device_id": "1"})
     assert device_of(settings) == MeasuredDevice("NVIDIA H200", "580.1", 2 * GIB)
@@ -112,7 +112,7 @@ def refuse() -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="a program that is a shell script")
 @pytest.mark.parametrize("library", [None, nvml(refuse)], ids=["not installed", "fails"])
-def test_the_drivers_program_tells_where_the_library_does_not(
+def test_the_drivers_program_is_used_without_the_library(
     library: ModuleType | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", library)

@@ -146,7 +146,7 @@ def test_load_is_the_others_work_on_the_cores_of_this_process(
     assert watch_load()() == (None if found is None else pytest.approx(found))
 
 
-def test_a_machine_that_counts_no_work_tells_no_load(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_load_is_unknown_if_the_machine_counts_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment_module, "time", clocks((0.0, 0.0), (2.0, 1.0)))
     monkeypatch.setattr(psutil, "cpu_percent", lambda percpu: [0.0, 0.0])
     monkeypatch.setattr(psutil, "cpu_times", lambda: (0.0, 0.0, 0.0))
@@ -226,7 +226,7 @@ def test_name_of_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert cpu_name(planted(tmp_path, {"proc/cpuinfo": cpuinfo})) == name
 
 
-def test_a_system_that_is_not_known_tells_its_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_system_reports_its_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "plan9")
     monkeypatch.setattr(platform, "processor", lambda: "")
     assert cpu_name() == platform.machine()

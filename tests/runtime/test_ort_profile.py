@@ -189,7 +189,7 @@ def test_what_a_node_takes_while_it_runs_counts(tmp_path: Path) -> None:
     assert read(tmp_path, run(0, 20), nodes[0], after).memory == ArenaUse(2020, 200, hidden_bytes=1000)
 
 
-def test_memory_is_not_known_where_nothing_tells_it(tmp_path: Path) -> None:
+def test_memory_is_unknown_without_a_source(tmp_path: Path) -> None:
     assert read(tmp_path, *TWO_RUNS).memory == ArenaUse(None, None)
 
 

@@ -77,7 +77,7 @@ def files(home: Path) -> set[str]:
 
 
 @pytest.mark.skipif(not works(*NO_NETWORK), reason="the system permits no network namespace")
-def test_a_run_leaves_nothing_behind(home: Path) -> None:
+def test_a_run_leaves_no_files(home: Path) -> None:
     before = files(home)
     done = run(home, *COMMANDS["measure"], before=NO_NETWORK)
     assert (done.returncode, done.stderr) == (0, "")

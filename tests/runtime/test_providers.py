@@ -19,11 +19,11 @@ def test_every_provider_is_one_of_onnxruntimes() -> None:
 
 
 @pytest.mark.parametrize("name", ["cuda", "CUDA", "CUDAExecutionProvider"])
-def test_a_provider_goes_by_our_name_and_onnxruntimes(name: str) -> None:
+def test_a_provider_has_our_name_and_onnxruntimes(name: str) -> None:
     assert find_provider(name).key == CUDA
 
 
-def test_one_that_has_no_name_of_ours_goes_by_onnxruntimes() -> None:
+def test_one_without_our_name_has_onnxruntimes() -> None:
     provider = find_provider("QNNExecutionProvider")
     assert (provider.key, provider.device) == ("QNNExecutionProvider", "")
 
@@ -63,7 +63,7 @@ def test_a_provider_that_is_not_built_in_says_what_is_and_where_to_get_it(
         check_installed(find_provider(name), Runtime(installed=[CPU]))
 
 
-def test_a_package_under_another_is_to_be_installed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conflicting_package_must_be_installed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(providers, "_is_installed", lambda package: True)
     with pytest.raises(MeasurementError, match=r"pip uninstall onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu$"):
         check_installed(PROVIDERS["cuda"], Runtime(installed=[CPU]))
@@ -74,7 +74,7 @@ def test_the_cpu_is_always_there() -> None:
 
 
 @pytest.mark.parametrize(("name", "loads"), [("cuda", True), ("tensorrt", True), ("cpu", False), ("openvino", False)])
-def test_libraries_are_loaded_for_nvidias_providers_alone_and_quietly(
+def test_libraries_are_loaded_quietly_and_only_for_nvidias_providers(
     name: str, loads: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runtime = Runtime()

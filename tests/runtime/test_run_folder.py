@@ -43,7 +43,7 @@ def process(what: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def test_a_folder_is_this_users_alone_and_goes_with_the_block(temporary: Path) -> None:
+def test_a_folder_is_private_and_removed_with_the_block(temporary: Path) -> None:
     with run_folder() as folder:
         assert Path(folder).parent == temporary
         assert Path(folder).stat().st_mode & 0o777 == 0o700
@@ -67,7 +67,7 @@ def test_folders_of_dead_processes_go_and_those_of_living_ones_stay(temporary: P
     assert list(temporary.iterdir()) == []
 
 
-def test_what_is_not_ours_is_left_alone(temporary: Path) -> None:
+def test_other_files_are_not_removed(temporary: Path) -> None:
     elsewhere = temporary / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / LOCK).touch()
@@ -87,14 +87,14 @@ def test_what_is_not_ours_is_left_alone(temporary: Path) -> None:
     assert sorted(temporary.rglob("*")) == before
 
 
-def test_an_empty_folder_that_was_never_locked_goes(temporary: Path) -> None:
+def test_an_empty_folder_without_a_lock_is_removed(temporary: Path) -> None:
     (temporary / f"{PREFIX}unlocked").mkdir()
     with run_folder():
         assert len(list(temporary.iterdir())) == 1
 
 
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() != 0, reason="only root can make another user's folder")
-def test_another_users_folder_is_left_alone(temporary: Path) -> None:
+def test_another_users_folder_is_kept(temporary: Path) -> None:
     other = temporary / f"{PREFIX}another_"
     other.mkdir()
     (other / LOCK).touch()
@@ -130,7 +130,7 @@ def test_no_temporary_folder_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pa
         pass
 
 
-def test_a_temporary_folder_that_is_not_there_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_temporary_folder_is_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(folders, "temporary_folders", lambda: [str(tmp_path / "none"), str(tmp_path)])
     with run_folder() as folder:
         assert Path(folder).parent == tmp_path

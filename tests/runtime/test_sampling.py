@@ -136,7 +136,7 @@ def test_only_the_run_is_between_two_readings_of_the_clock() -> None:
     assert reported
 
 
-def test_what_a_run_returns_is_dropped_at_once() -> None:
+def test_the_result_of_a_run_is_dropped_immediately() -> None:
     clock = FakeClock()
     alive: list[int] = []
 
@@ -175,7 +175,7 @@ def test_the_garbage_collector_is_off_in_runs_and_then_as_before(collects: bool)
     assert gc.isenabled() == collects
 
 
-def test_tells_how_far_it_is_ten_times_a_second_at_most() -> None:
+def test_progress_is_reported_at_most_ten_times_per_second() -> None:
     clock = FakeClock()
     _, progress = sampled(clock, clock.runs_of(10 * MS), Settings())
     assert [phase for phase, _ in itertools.groupby(progress, lambda each: each.phase)] == [
@@ -202,7 +202,7 @@ def test_the_share_done_is_that_of_what_takes_longer(settings: Settings, shares:
     assert [each.done for each in progress if each.phase == "measuring"] == pytest.approx(shares)
 
 
-def test_a_warm_up_of_so_many_runs_tells_its_share() -> None:
+def test_a_warm_up_reports_its_share() -> None:
     clock = FakeClock()
     _, progress = sampled(clock, clock.runs_of(100 * MS), Settings(warmup=4, runs=1))
     assert [each.done for each in progress if each.phase == "warming up"] == [0, 0.25, 0.5, 0.75]

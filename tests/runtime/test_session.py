@@ -99,7 +99,7 @@ def test_the_graph_that_runs_and_its_profile_are_written(optimization: str, two_
     assert Path(opened.end_profiling()).parent == tmp_path
 
 
-def test_large_weights_of_the_written_graph_lie_beside_it(tmp_path: Path) -> None:
+def test_large_weights_of_the_written_graph_are_next_to_it(tmp_path: Path) -> None:
     source, written = tmp_path / "model.onnx", tmp_path / "optimized.onnx"
     onnx.save(model("(float[N,100] x) => (float[N,100] y) { y = MatMul(x, w) }", w=(100, 100)), source)
     open_session(str(source), Settings(), optimized_path=str(written))
@@ -107,7 +107,7 @@ def test_large_weights_of_the_written_graph_lie_beside_it(tmp_path: Path) -> Non
     assert (tmp_path / "optimized.onnx.weights").stat().st_size == 100 * 100 * 4
 
 
-def test_a_model_with_its_weights_in_a_file_beside_it_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_with_weights_in_another_file_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "model.onnx"
     proto = model("(float[N,100] x) => (float[N,100] y) { y = MatMul(x, w) }", w=(100, 100))
     onnx.save(proto, path, save_as_external_data=True, location="model.data")

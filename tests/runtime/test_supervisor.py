@@ -235,7 +235,7 @@ def test_a_child_that_was_started_early_is_the_one_that_runs(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("end", [MeasurementError("no model"), KeyboardInterrupt(), SystemExit(143), None])
-def test_a_child_that_nobody_needs_ends_with_the_block(end: BaseException | None) -> None:
+def test_an_unused_child_ends_with_the_block(end: BaseException | None) -> None:
     """The real one, in the middle of its imports."""
     with suppress(BaseException), supervisor.start_early():
         assert len(children()) == 1

@@ -153,7 +153,7 @@ def test_weights_are_found_in_the_folder_of_the_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links")
-def test_a_model_that_is_a_link_is_traced_with_the_weights_beside_what_it_links_to(tmp_path: Path) -> None:
+def test_a_linked_model_is_traced_with_the_weights_next_to_its_target(tmp_path: Path) -> None:
     """As in the caches of model hubs, where names are links to files whose names are hashes."""
     proto = model(
         """(float[1,2] x, bool c) => (float[1,2] y) {

@@ -180,6 +180,6 @@ def test_models_are_run_one_after_the_other(zoo: Path, monkeypatch: pytest.Monke
         ({"resume": "zoo/m1.onnx"}, "was not written by"),
     ],
 )
-def test_what_does_not_fit_is_said_at_once(zoo: Path, given: dict[str, Any], says: str) -> None:
+def test_an_invalid_argument_is_reported_before_the_first_result(zoo: Path, given: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         scan(["zoo"], **given)

@@ -150,7 +150,7 @@ def test_results_of_other_options_are_refused(options: dict[str, Any], says: str
         (b'{"schema": "onnxcost/1", "path": "a\n{"schema": "onnxcost/1"', 1),
     ],
 )
-def test_a_file_that_is_something_else_is_refused_and_left_alone(content: bytes, line: int) -> None:
+def test_another_kind_of_file_is_refused_and_not_changed(content: bytes, line: int) -> None:
     Path("scan.jsonl").write_bytes(content)
     with pytest.raises(InputError, match=f"'scan.jsonl' was not written by 'onnxcost scan --resume': line {line} is"):
         checkpoint()
@@ -233,7 +233,7 @@ def test_merged_files_have_a_row_for_each_model() -> None:
 
 
 @pytest.mark.parametrize("order", [("1.jsonl", "2.jsonl"), ("2.jsonl", "1.jsonl")])
-def test_an_unfinished_row_gives_way(order: tuple[str, str]) -> None:
+def test_an_unfinished_row_is_replaced(order: tuple[str, str]) -> None:
     write_lines("1.jsonl", result("a"), result("b", "unfinished"))
     write_lines("2.jsonl", result("a", "unfinished"), result("b", "unfinished"))
     assert [each.status for each in merge_checkpoints(order)] == ["ok", "unfinished"]

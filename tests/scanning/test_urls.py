@@ -98,7 +98,7 @@ def test_shards_of_a_bucket(tmp_path: Path, bucket: tuple[Any, SlowLine]) -> Non
 
 @pytest.mark.parametrize(("io", "most"), [(1, 2), (4, 5)])
 @needs_nginx
-def test_no_more_models_are_read_at_once_than_asked_for(tmp_path: Path, io: int, most: int) -> None:
+def test_no_more_models_than_requested_are_read_in_parallel(tmp_path: Path, io: int, most: int) -> None:
     with nginx(tmp_path / "nginx") as server, slow_line(server.port, 0.02) as line:
         local = counts(zoo(server.files))
         urls = [f"http://127.0.0.1:{line.port}/zoo/{name}" for name in local]

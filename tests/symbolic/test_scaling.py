@@ -241,7 +241,7 @@ def test_a_cost_of_nothing_has_no_terms(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "notes"), [(MOST_DIMS, 0), (MOST_DIMS + 1, 1), (40, 1)])
-def test_so_many_dims_vary_and_no_more(number: int, notes: int) -> None:
+def test_the_maximum_number_of_dims_that_vary(number: int, notes: int) -> None:
     """A grid doubles with each."""
     names = [f"d{index}" for index in range(number)]
     found = scaling(relu_of(*names))
@@ -253,7 +253,7 @@ def test_so_many_dims_vary_and_no_more(number: int, notes: int) -> None:
             scaling(relu_of(*names), names)
 
 
-def test_the_grid_has_so_many_sizes_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_maximum_size_of_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxcost.symbolic.search.MOST_GRID", 4)
     made = relu_of("a", "b", "c")
     found = scaling(made)

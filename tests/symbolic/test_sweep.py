@@ -222,7 +222,7 @@ APART: dict[str, tuple[ModelProto | Path, dict[str, Any], list[object]]] = {
 
 
 @pytest.mark.parametrize(("source", "given", "expected"), APART.values(), ids=APART)
-def test_what_tells_points_from_those_of_other_batches(source: Any, given: dict[str, Any], expected: list[object]) -> None:
+def test_the_sizes_of_points_without_the_batch(source: Any, given: dict[str, Any], expected: list[object]) -> None:
     assert [point.apart for point in sweep(source, **given).points] == expected
 
 

@@ -278,7 +278,7 @@ ODD = (
 )
 
 
-def test_a_number_that_cannot_be_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+def test_an_impossible_number_is_refused_in_all_places(tmp_path: Path) -> None:
     """Every number of a calibration replaced by others: the file is refused in a line, or what it predicts is finite."""
     text, report = dumps(HERE), estimate(model(GRAPH, w=(100, 100)))
     places = list(re.finditer(r"(?m)(?<== )[\d.e-]+(?=$|  #)|(?<=[\[ ])[\d.e-]+(?=, |\])", text))
@@ -292,6 +292,6 @@ def test_a_number_that_cannot_be_is_refused_wherever_it_stands(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("threads", ["²", "١", "0", "-1", "1_0", "1e1", "9" * 30, "a"])
-def test_a_number_of_threads_that_is_none_is_refused(threads: str) -> None:
+def test_an_invalid_number_of_threads_is_refused(threads: str) -> None:
     with pytest.raises(InputError, match="is not a number of threads"):
         loads(dumps(HERE).replace("threads.2", f'threads."{threads}"'), "x.toml")

@@ -59,7 +59,7 @@ def test_each_family_is_timed_or_stood_in_for() -> None:
 
 
 @pytest.mark.parametrize("family", TIMED)
-def test_each_tells_what_it_is_for(family: str) -> None:
+def test_each_has_its_purpose(family: str) -> None:
     """And what else runs in it is known by then: it comes before."""
     known = {*TIMED[: TIMED.index(family) + 1], *BESIDE}
     unknown = {("conv-blocked-pointwise", "conv-blocked-first")}

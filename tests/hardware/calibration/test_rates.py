@@ -136,7 +136,7 @@ def test_what_comes_on_top_needs_no_time_of_its_own() -> None:
     assert [known.seconds(KernelRun(family, (1.0,))) for family in sorted(BESIDE - COLD.keys())] == [None, None]
 
 
-def test_what_stands_in_leads_to_a_family_that_stands_for_itself() -> None:
+def test_substitute_families_lead_to_a_family_of_their_own() -> None:
     for family in STAND_INS:
         followed = [family]
         while followed[-1] in STAND_INS:
@@ -195,7 +195,7 @@ def test_near_a_point_its_own_deviation_counts() -> None:
     assert rates.seconds((2.0**8,)) == pytest.approx(2.0**8 * 1e-9, rel=0.1)
 
 
-def test_far_from_all_points_the_sum_of_rates_alone_counts() -> None:
+def test_far_from_all_points_only_the_sum_of_rates_counts() -> None:
     rates = Rates((Point((1e3,), 1e-6), Point((4e3,), 6e-6)))
     assert rates.seconds((1e12,)) == pytest.approx(rates.linear((1e12,)), rel=0.05)
 

@@ -298,7 +298,7 @@ def test_a_number_fits_an_input_of_one_element() -> None:
     assert fed(model("(float[1,1] x) => (float[1,1] y) { y = Neg(x) }"), {"x": 2.5})["x"].tolist() == [[2.5]]
 
 
-def test_a_shape_that_nothing_tells_is_asked_for() -> None:
+def test_an_unknown_shape_is_requested() -> None:
     proto = identity(TensorProto.FLOAT, [])
     proto.graph.input[0].type.tensor_type.ClearField("shape")
     with pytest.raises(MeasurementError, match=r"the shape of input 'x': set it with --input x=FILE\.npy"):
