@@ -144,6 +144,8 @@ class _Search:
         return found
 
 
+_OFTEN = (256, 192)
+"""Sides of the images of models that cannot take 224."""
 _PENALTY: Mapping[str, float] = {"batch": 6.0, "channels": -0.5, "past": 0.5, "samples": 1.0}
 
 
@@ -168,7 +170,7 @@ def _moves(
             scale = (wanted / got) ** (1 / power) if got > 0 and wanted > 0 else 1
             for rough, near in _near(square[0][1] * scale, "height"):
                 factor = near / square[0][1] if square[0][1] else 1
-                yield 0.5 + rough, {group: max(round(size * factor), 1) for group, size in square[:power]}
+                yield 0.5 + rough + 0.2 * abs(log2(max(factor, 0.01))), {group: max(round(size * factor), 1) for group, size in square[:power]}
         yield from _oblong(square, got, wanted)
         if len(square) == 2 and (frames := next((dim for dim in dims.values() if dim.role.kind == "video frames"), None)):
             yield from _clips(frames, sizes[frames.name], square, got, wanted)
@@ -195,7 +197,8 @@ def _moves(
     if is_square:
         group, size = square[0]
         for other in dims[group].role.sizes:
-            yield 3 + abs(log2(other / max(size, 1))), dict.fromkeys((group for group, _ in square), other)
+            cost = (0.6 if other in _OFTEN else 3) + abs(log2(other / max(size, 1)))
+            yield cost, dict.fromkeys((group for group, _ in square), other)
 
 
 def _oblong(sides: Sequence[tuple[str, int]], got: int, wanted: int) -> Iterator[tuple[float, dict[str, int]]]:
