@@ -84,8 +84,15 @@ def overview_lines(report: CostReport, view: View, screen: Screen, language: Lan
         decoder,
         table_lines(kind_table(report, view, screen, MOST_KINDS - len(decoder)), screen),
     ]
-    rows = sum(map(len, blocks)) + len(blocks) - 1
-    return space_blocks(blocks) if rows + MEASURED_ROWS + 1 < ROWS else [line for block in blocks for line in block]
+    if decoder and not _leaves_room(blocks):
+        blocks[1:3] = [[*blocks[1], *decoder]]
+    return space_blocks(blocks) if _leaves_room(blocks) else [line for block in blocks for line in block]
+
+
+def _leaves_room(blocks: Sequence[Sequence[Line]]) -> bool:
+    """Whether a measurement, a note, the verdict and the prompt fit below the blocks with blank lines between them."""
+    blocks = [block for block in blocks if block]
+    return sum(map(len, blocks)) + len(blocks) - 1 + MEASURED_ROWS + 3 <= ROWS
 
 
 def _decoder_lines(language: LanguageCost, screen: Screen) -> list[Line]:

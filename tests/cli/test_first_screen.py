@@ -20,6 +20,8 @@ pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
 ROOT = Path(onnxcost.__file__).parents[1]
 MODELS = ROOT / "models"
 ROWS, COLUMNS = 24, 80
+MEASURED_ROWS = 8
+"""What is below the counts: a blank line, four of the measurement, a note, the verdict, and the prompt."""
 SEQUENCE = re.compile(r"\x1b\[(\??[\d;]*)([A-Za-z])")
 
 
@@ -95,6 +97,8 @@ def test_the_counts_of_a_model_fit(name: str) -> None:
     lines = shown(run_in_pane(f"{name}.onnx", "--no-run")[0])
     text = "\n".join(lines)
     assert len(lines) <= ROWS
+    counts = 1 + max(at for at, line in enumerate(lines) if line.endswith(" %"))
+    assert counts + MEASURED_ROWS <= ROWS
     of_decoder = ("Prefill", "Decode", "KV cache", "'onnxcost llm'", "Top 2 of ")
     assert all(label in text for label in (*LABELS, *(of_decoder if name.startswith("llama") else ("Top 5 of ",))))
     assert re.fullmatch(r"[\d.]+ [MG]FLOPs, [\d.]+ [MG] parameters; \d+ % of the FLOPs in [\d,]+ of [\d,]+ nodes", lines[-2]), (
