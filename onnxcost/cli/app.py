@@ -147,6 +147,9 @@ def _usage_text(usage: click.UsageError) -> str:
         known = ["--help", *(name for option in options for name in option.opts if name.startswith("--"))]
         near = did_you_mean(usage.option_name, known)
         return f"there is no option '{usage.option_name}'{near}"
+    if usage.ctx and isinstance(usage.ctx.command, click.Group) and text.startswith("No such command"):
+        name = text.partition("'")[2].partition("'")[0]
+        return f"there is no command '{name}'{did_you_mean(name, usage.ctx.command.list_commands(usage.ctx))}"
     if isinstance(usage, click.BadParameter) and isinstance(usage.param and usage.param.type, click.Choice):
         value = text.partition(": '")[2].partition("'")[0]
         return text + did_you_mean(value, usage.param.type.choices)  # type: ignore[union-attr]

@@ -170,7 +170,10 @@ def _moves(
             scale = (wanted / got) ** (1 / power) if got > 0 and wanted > 0 else 1
             for rough, near in _near(square[0][1] * scale, "height"):
                 factor = near / square[0][1] if square[0][1] else 1
-                yield 0.5 + rough + 0.2 * abs(log2(max(factor, 0.01))), {group: max(round(size * factor), 1) for group, size in square[:power]}
+                yield (
+                    0.5 + rough + 0.2 * abs(log2(max(factor, 0.01))),
+                    {group: max(round(size * factor), 1) for group, size in square[:power]},
+                )
         yield from _oblong(square, got, wanted)
         if len(square) == 2 and (frames := next((dim for dim in dims.values() if dim.role.kind == "video frames"), None)):
             yield from _clips(frames, sizes[frames.name], square, got, wanted)

@@ -16,7 +16,7 @@ from onnxcost.render.formats import (
     table_lines,
     table_markdown,
 )
-from onnxcost.render.layout import UNICODE, Column, Line, Screen, spell_out, wrap_pieces
+from onnxcost.render.layout import UNICODE, Column, Line, Screen, spell_out, wrap, wrap_pieces
 from onnxcost.render.units import binary, exact, plural, si
 from onnxcost.symbolic.keys import CACHE, PEAK
 from onnxcost.symbolic.scaling import Scaling
@@ -40,7 +40,7 @@ def scaling_lines(scaling: Scaling, points: Sequence[Sizes], screen: Screen) -> 
         blocks.append(shown)
     if points:
         blocks.append(table_lines(_table(scaling, points), screen))
-    blocks.append([((f"  {_verified(scaling)}", "faint"),)])
+    blocks.append([((f"  {line}", "faint"),) for line in wrap(_verified(scaling), screen.width - 2)])
     return space_blocks(blocks)
 
 

@@ -252,6 +252,7 @@ def test_what_is_not_counted_makes_lower_bounds(folder: Path) -> None:
         ("formulas Cnv", "there is no formula for 'Cnv'; did you mean 'Conv'?"),
         ("devices calibrte", "there is no device with 'calibrte'; did you mean 'calibrate'?"),
         ("budget model.onnx --device h100", "there is no device 'h100'; did you mean 'h100-nvl', 'h100-pcie' or 'h100-sxm'?"),
+        ("fleet chekc", "there is no command 'chekc'; did you mean 'check'? See 'onnxcost fleet --help'"),
         ("model.onnx --hlep", "there is no option '--hlep'; did you mean '--help'? See 'onnxcost estimate --help'"),
         ("estimate", "Missing argument 'MODEL'; see 'onnxcost estimate --help'"),
         ("budget model.onnx --fps", "Option '--fps' requires an argument; see 'onnxcost budget --help'"),
