@@ -71,7 +71,8 @@ def commands() -> Iterator[click.Command]:
 @pytest.mark.parametrize("command", list(commands()), ids=lambda command: command.name)
 def test_help(command: click.Command) -> None:
     """In the words, on 80 columns, with each example on a line of its own."""
-    with click.Context(command, info_name=command.name, terminal_width=80) as context:
+    settings = {"terminal_width": 80, **command.context_settings}
+    with click.Context(command, info_name=command.name, **settings) as context:
         text = command.get_help(context)
     assert found(text) == []
     assert max(map(len, text.splitlines())) <= 80
