@@ -50,7 +50,7 @@ def conv_transpose(node: Node) -> Work:
     return Work(macs=macs, accumulators=sums if macs else 0) + bias_work(node, 2)
 
 
-@formula("Y = silu(X∗W + B) or X∗W + B, each channel alone, behind the past", macs="out·k",
+@formula("Y = silu(X∗W + B) or X∗W + B, per channel, after the past", macs="out·k",
          flops="out·(2k − 1), + out for B, + 5·out for silu", shapes=lambda node: [
              (node.x.dtype, node.x.shape), (node.x.dtype, (*node.x.shape[:2], node.required(1).shape[2] - 1))
          ])  # fmt: skip
@@ -73,7 +73,7 @@ def col2im(node: Node) -> Work:
     return (node.x.size - image_size * node.out.shape[0] * node.out.shape[1]) * ADD if node.x.size else NO_WORK
 
 
-@formula("Y = samples of X, moved by offsets, ∗ W + B", macs="out·C_in/groups·k",
+@formula("Y = samples of X at offset positions ∗ W + B", macs="out·C_in/groups·k",
          flops="out·(2·C_in/groups·k − 1), + out for B, + samples·(2t − 1), t = 2^d, + their positions")  # fmt: skip
 def deform_conv(node: Node) -> Work:
     """Each of the C_in·k samples of an output position is computed once for all output channels: by linear interpolation in d

@@ -109,7 +109,7 @@ transcendentals and 4 multiplications, −2·log u₁ and 2π·u₂ among them.
 """
 
 
-@formula("Y = samples of the classes, of log probabilities X", flops="4·in − rows + samples·(2 + ⌈log₂ classes⌉)")
+@formula("Y = samples of the classes, with log probabilities X", flops="4·in − rows + samples·(2 + ⌈log₂ classes⌉)")
 def multinomial(node: Node) -> Work:
     """Running sums of exp(X − max X) in each row, and for each sample a uniform number up to their last, found in them by
     bisection: https://onnx.ai/onnx/operators/onnx__Multinomial.html

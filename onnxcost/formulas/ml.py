@@ -140,7 +140,7 @@ def _svm_columns(node: Node) -> int:
     return max(2, _pairs(node)) if classes > 1 else 1
 
 
-@formula("Z = Σ C_j·K(X, S_j) + ρ for each pair of classes, Y = the class of most votes", macs="N·(S·F + (classes − 1)·S)",
+@formula("Z = Σ C_j·K(X, S_j) + ρ for each pair of classes, Y = the class with most votes", macs="N·(S·F + (classes − 1)·S)",
          flops="2·macs − sums, + kernels, + N·pairs·3, + probabilities",
          shapes=lambda node: [labels_type(node, rows_of(node)[0]), scores_type(_svm_columns(node), rows_of(node)[0])],
          at_most=lambda node: bool(node.attributes.get("prob_a")))  # fmt: skip
@@ -196,16 +196,16 @@ def _vocabulary_types(node: Node) -> Types:
 # fmt: off
 FEATURES: FormulaTable = {
     "ai.onnx.ml.Scaler": per_output("Y = (X − offset)·scale", shapes=lambda node: [("float32", node.x.shape)], adds=1, muls=1),
-    "ai.onnx.ml.Imputer":   per_output("Y = X, or another where X is what to replace", shapes=like_input, compares=1),
+    "ai.onnx.ml.Imputer":   per_output("Y = X, with a replacement for the value to impute", shapes=like_input, compares=1),
     "ai.onnx.ml.Binarizer": per_output("Y = (X > threshold)", shapes=like_input, compares=1),
     "ai.onnx.ml.Normalizer": normalizer,
     "ai.onnx.ml.OneHotEncoder":         no_arithmetic("Y = 1 at the category of X, else 0"),
     "ai.onnx.ml.LabelEncoder":          no_arithmetic("Y = the value of the key X", shapes=lambda node: [
         # In the first version of ai.onnx.ml labels are strings on one side and integers on the other.
         ("int64" if node.x.dtype == "string" else "string", node.x.shape)]),
-    "ai.onnx.ml.CategoryMapper":        no_arithmetic("Y = the string of the integer X, or the other way round"),
+    "ai.onnx.ml.CategoryMapper":        no_arithmetic("Y = the string of the integer X, or the reverse"),
     "ai.onnx.ml.DictVectorizer":        no_arithmetic("Y = the values of X by a vocabulary", shapes=_vocabulary_types),
-    "ai.onnx.ml.FeatureVectorizer":     no_arithmetic("Y = the inputs in a row", shapes=lambda node: [
+    "ai.onnx.ml.FeatureVectorizer":     no_arithmetic("Y = the inputs, concatenated", shapes=lambda node: [
         ("float32", (rows_of(node)[0], sum(tensor.shape[-1] for tensor in node.inputs if tensor)))]),
     "ai.onnx.ml.ArrayFeatureExtractor": no_arithmetic("Z = X[Y] along the last axis", shapes=lambda node: [
         (node.x.dtype, (*(node.x.shape[:-1] if node.x.rank > 1 else (1,)), node.required(1).size))]),

@@ -44,7 +44,7 @@ SHAPING = {
 }  # fmt: skip
 
 PICKING = {
-    "Concat": "Y = the inputs in a row", "Split": "Y_i = parts of X", "Slice": "Y = X[starts:ends:steps]",
+    "Concat": "Y = the inputs, concatenated", "Split": "Y_i = parts of X", "Slice": "Y = X[starts:ends:steps]",
     "Gather": "Y = X[indices]", "GatherElements": "Y = X[indices] along the axis", "GatherND": "Y = X[indices]",
     "TensorScatter": "Y = the cache with an update written in",
 }  # fmt: skip
@@ -58,7 +58,7 @@ MAKING = {
 CONTAINERS = {
     "SequenceConstruct": "S = [X_1, …]", "SequenceEmpty": "S = []", "SequenceAt": "Y = S[i]",
     "SequenceInsert": "S with X at i", "SequenceErase": "S without i", "SequenceLength": "Y = the length of S",
-    "SplitToSequence": "S = parts of X", "ConcatFromSequence": "Y = the elements of S in a row",
+    "SplitToSequence": "S = parts of X", "ConcatFromSequence": "Y = the elements of S, concatenated",
     "Optional": "O = X", "OptionalGetElement": "Y = the element of O", "OptionalHasElement": "Y = O is not empty",
 }  # fmt: skip
 

@@ -55,7 +55,7 @@ def quantize_linear(node: Node) -> Work:
     return node.out.size * (DIV + SATURATE + (ADD if node.input(2) else NO_WORK))
 
 
-@formula("Y = (X − x₀)·s", flops="out, + out for x₀; of a weight apart, as dequantization")
+@formula("Y = (X − x₀)·s", flops="out, + out for x₀; for a weight as dequantizations")
 def dequantize_linear(node: Node) -> Work:
     """In the type of the scale: https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html."""
     if node.x.is_constant:

@@ -44,7 +44,7 @@ def _slices(node: Node) -> int:
     return node.x.size if axis is None else node.x.shape[axis]
 
 
-@formula("Y = the different X, in order, or slices along the axis", flops="(Σ⌈log₂ j⌉, j ≤ n, + n − 1) · elements of a slice",
+@formula("Y = the distinct X, in order, or slices along the axis", flops="(Σ⌈log₂ j⌉, j ≤ n, + n − 1) · elements of a slice",
          shapes=lambda node: (None, None, ("int64", (_slices(node),)), None), bounds=lambda node: [
              (node.x.dtype, (node.x.size,) if node.attributes.get("axis") is None else node.x.shape),
              *[("int64", (_slices(node),))] * 3,

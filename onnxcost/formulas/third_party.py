@@ -99,7 +99,7 @@ def _as_deform_conv(node: Node) -> Node:
     return replace(node, inputs=(x, weight, offsets, bias, mask), attributes={**own, **named})
 
 
-@formula("Y = Σ W·X at moved positions, masked", macs="out·C_in/groups·k", flops="as DeformConv",
+@formula("Y = Σ W·X at offset positions, masked", macs="out·C_in/groups·k", flops="as DeformConv",
          shapes=lambda node: conv_rule()(_as_deform_conv(node)))  # fmt: skip
 def modulated_deform_conv(node: Node) -> Work:
     """DeformConv: https://onnx.ai/onnx/operators/onnx__DeformConv.html."""

@@ -145,7 +145,7 @@ def embed_layer(node: Node) -> Work:
 
 
 @formula("Y = LayerNormalization(word + position + segment), all dequantized",
-         flops="EmbedLayerNormalization; apart 2 dequantizations per element looked up and of γ and β",
+         flops="EmbedLayerNormalization; also 2 dequantizations per element looked up and of γ and β",
          shapes=_embedding_types)  # fmt: skip
 def quantized_embed_layer(node: Node) -> Work:
     """(x − x₀)·s of each element that is used, then as EmbedLayerNormalization."""

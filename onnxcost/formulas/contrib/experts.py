@@ -81,7 +81,7 @@ def moe(node: Node) -> Work:
 
 
 @formula("As MoE, with quantized weights", macs="tokens·k·hidden·inner·(2 or 3)",
-         flops="MoE; apart 2 dequantizations per weight of the experts that are used (FP: 1)", shapes=like_input)  # fmt: skip
+         flops="MoE; also 2 dequantizations per weight of the experts that are used (FP: 1)", shapes=like_input)  # fmt: skip
 def quantized_moe(node: Node) -> Work:
     """(q − q₀)·scale of each weight of an expert once per run, for the most experts that the tokens can choose."""
     hidden: int = node.x.shape[-1]

@@ -32,7 +32,7 @@ def _window_types(node: Node) -> Types:
     return [(node.x.dtype, (*node.x.shape[:axis], windows, *node.x.shape[axis + 1 :], size))]
 
 
-@formula("Y = whether every element is finite", flops="2·in (1·in where only one kind is looked for)",
+@formula("Y = whether every element is finite", flops="2·in (1·in if only one kind is tested)",
          shapes=lambda node: [("bool", ())])  # fmt: skip
 def is_all_finite(node: Node) -> Work:
     """Each element of each input is compared with infinity and NaN."""
@@ -200,7 +200,7 @@ SIGNAL: FormulaTable = {
     "com.microsoft.GridSample": with_shapes(grid_sample, grid_sample_rule),
     "com.microsoft.MaxpoolWithMask": Formula(
         lambda node: POOLING["MaxPool"](node) + prod(node.attributes["kernel_shape"]) * node.out.size * COMPARE,
-        "Y = max of the window's positions that the mask leaves",
+        "Y = max of the unmasked positions of the window",
         "0",
         "(2k−1)·out",
         pool_rule(),

@@ -75,7 +75,7 @@ def _projection_rule(columns: str | int) -> ShapeRule:
 
 
 @formula("Y = activation(s·A·dequantize(B)ᵀ)", macs="out·K",
-         flops="out·(2K−1), + out for s, + the activation; N·K dequantized apart",
+         flops="out·(2K−1), + out for s, + the activation; also N·K dequantizations",
          shapes=_projection_rule("N"))  # fmt: skip
 def matmul_packed(node: Node) -> Work:
     """Weights of N × K; s is input 2."""
@@ -88,7 +88,7 @@ def matmul_packed(node: Node) -> Work:
 
 @formula(
     "Y = dequantize(X[indices])",
-    flops="0; apart 0 to 2·out dequantizations, + 0 to 3 per run with a scale of its own",
+    flops="0; also 0 to 2·out dequantizations, + 0 to 3 per run with its own scale",
     shapes=lambda node: [
         (FLOAT_TYPES[node.attributes.get("output_dtype", 16)], (*node.required(1).shape, node.attributes["K"]))
     ],
@@ -99,7 +99,7 @@ def gather_packed(node: Node) -> Work:
 
 
 @formula("As MoE, with packed weights", macs="tokens·k·hidden·inner·(2 or 3)",
-         flops="MoE, + tokens for ε, + tokens·k for s; the used experts' weights dequantized apart",
+         flops="MoE, + tokens for ε, + tokens·k for s; also the dequantizations of the used experts' weights",
          shapes=like_input)  # fmt: skip
 def moe_packed(node: Node) -> Work:
     """Gated by SiLU, or max(X, 0)² alone; the weights of the chosen experts are normalized to a sum of 1, times s.
@@ -135,7 +135,7 @@ def dequantized_projection(rows: int, inner: int, columns: int, *, bias: bool, d
 @formula(
     "Y = A·((q − q₀)·s)ᵀ + bias",
     macs="out·K",
-    flops="out·(2K−1), + out for the bias; 2·N·K dequantizations apart",
+    flops="out·(2K−1), + out for the bias; also 2·N·K dequantizations",
     shapes=_projection_rule("N"),
 )
 def matmul_n_bits(node: Node) -> Work:
@@ -190,7 +190,7 @@ def matmul_n_bits_qlora(node: Node) -> Work:
 @formula(
     "Y = A·dequantize(B)ᵀ",
     macs="out·K",
-    flops="out·(2K−1); N·K dequantizations apart",
+    flops="out·(2K−1); also N·K dequantizations",
     shapes=lambda node: _projection_rule("N" if node.attributes.get("transB", 1) else "K")(node),
 )
 def matmul_bnb4(node: Node) -> Work:
@@ -203,7 +203,7 @@ def matmul_bnb4(node: Node) -> Work:
 @formula(
     "Y = A·dequantize(B)",
     macs="out·K",
-    flops="out·(2K−1); 2·K·N dequantizations (1·K·N without offset) apart",
+    flops="out·(2K−1); also 2·K·N dequantizations (1·K·N without offset)",
     shapes=lambda node: [(node.x.dtype, (*node.x.shape[:-1], elements(node, 2, "the weight's dims")[1]))],
 )
 def matmul_fp_q4(node: Node) -> Work:
@@ -214,7 +214,7 @@ def matmul_fp_q4(node: Node) -> Work:
 
 
 @formula("Y = A·(s·q)ᵀ + bias", macs="out·K",
-         flops="out·(2K−1), + 2·A for FP8 activations, + out for the bias; N·K dequantizations (FP4: 2·N·K) apart",
+         flops="out·(2K−1), + 2·A for FP8 activations, + out for the bias; also N·K dequantizations (FP4: 2·N·K)",
          shapes=_projection_rule(1))  # fmt: skip
 def matmul_block_quantized(node: Node) -> Work:
     """Weights of N × K in FP8 with a scale per block, or N × K/2 bytes of FP4 with one more scale for all."""
@@ -238,7 +238,7 @@ def _gather_block_types(node: Node) -> Types:
     return [(node.required(2).dtype, (*table[:axis], *node.required(1).shape, *table[axis + 1 :]))]
 
 
-@formula("Y = (X[indices] − zero point)·scale", flops="0; 2·out dequantizations (floating-point codes: out) apart",
+@formula("Y = (X[indices] − zero point)·scale", flops="0; also 2·out dequantizations (floating-point codes: out)",
          shapes=_gather_block_types)  # fmt: skip
 def gather_block_quantized(node: Node) -> Work:
     """Gather from a quantized table; only the gathered elements are dequantized."""

@@ -77,7 +77,7 @@ def qlinear_where(node: Node) -> Work:
 
 
 @formula(
-    "Y = the inputs in a row, each requantized",
+    "Y = the inputs, each requantized, concatenated",
     flops="7·out",
     shapes=lambda node: [
         (node.required(2).dtype, join_shapes([tensor.shape for tensor in node.inputs[2::3] if tensor], node.attributes["axis"]))
