@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from onnxcost.comparison.candidates import Comparison as Comparison
     from onnxcost.conventions import CONVENTIONS as CONVENTIONS
     from onnxcost.conventions import Convention as Convention
+    from onnxcost.costs import Counted as Counted
+    from onnxcost.costs import Uncounted as Uncounted
     from onnxcost.errors import InputError as InputError
     from onnxcost.errors import MeasurementError as MeasurementError
     from onnxcost.errors import ModelError as ModelError
@@ -35,13 +37,11 @@ if TYPE_CHECKING:
     from onnxcost.hardware.calibration.predictor import predict as predict
     from onnxcost.hardware.catalogue import devices as devices
     from onnxcost.hardware.prediction import Prediction as Prediction
-    from onnxcost.measurement import Latency as Latency
+    from onnxcost.latency import Latency as Latency
     from onnxcost.measurement import Measurement as Measurement
     from onnxcost.measurement import Settings as Settings
     from onnxcost.remote.downloads import download as download
     from onnxcost.report import CostReport as CostReport
-    from onnxcost.report import Counted as Counted
-    from onnxcost.report import Uncounted as Uncounted
     from onnxcost.runtime.api import measure as measure
     from onnxcost.runtime.api import measure_batches as measure_batches
     from onnxcost.runtime.api import profile as profile
@@ -64,12 +64,12 @@ _HOMES = {
     "Comparison": "comparison.candidates",
     "Convention": "conventions",
     "CostReport": "report",
-    "Counted": "report",
+    "Counted": "costs",
     "FORMULAS": "formulas",
     "GenerationRun": "generation.run",
     "InputError": "errors",
     "LanguageCost": "generation.language",
-    "Latency": "measurement",
+    "Latency": "latency",
     "Measurement": "measurement",
     "MeasurementError": "errors",
     "ModelError": "errors",
@@ -82,7 +82,7 @@ _HOMES = {
     "Settings": "measurement",
     "StageSpec": "generation.stages",
     "Sweep": "symbolic.sweep",
-    "Uncounted": "report",
+    "Uncounted": "costs",
     "UnknownShape": "errors",
     "Work": "graph",
     "budget": "hardware.budget",

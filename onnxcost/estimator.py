@@ -13,13 +13,14 @@ from onnxcost.analysis.dtypes import compute_dtype, compute_dtypes
 from onnxcost.analysis.memory import memory
 from onnxcost.analysis.weights import Weights, weights_by_node
 from onnxcost.conventions import FLOPS
+from onnxcost.costs import Counted, Group, NodeCost, Uncounted
 from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.formulas import CONTROL_FLOW, select_formulas
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.graph import NO_WORK, Caveat, DefUse, Graph, Node, Tensor, option_text
 from onnxcost.operators.traffic import NO_TRAFFIC, traffic
 from onnxcost.ort_optimizer.qdq import read_as_stored
-from onnxcost.report import CostReport, Counted, Group, NodeCost, Uncounted
+from onnxcost.report import CostReport
 from onnxcost.spec import ModelSource, ModelSpec
 
 if TYPE_CHECKING:

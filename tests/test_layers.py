@@ -34,7 +34,9 @@ ORDER = (
     ),
     *(
         "analysis",
+        "latency",
         "measurement",
+        "costs",
         "report",
         "frontend",
         "estimator",

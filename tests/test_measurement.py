@@ -10,7 +10,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from onnxcost.measurement import Latency
+from onnxcost.latency import Latency
 
 
 def latency(times: Sequence[float]) -> Latency:

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from onnxcost.analysis.memory import Memory
+from onnxcost.costs import Counted, Uncounted
 from onnxcost.errors import OnnxCostError
 from onnxcost.graph import Graph, Node, Work
 from onnxcost.operators.traffic import Traffic
-from onnxcost.report import CostReport, Counted, Uncounted
+from onnxcost.report import CostReport
 from tests.graphs import tensor
 from tests.measurements import MEASUREMENT
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from onnxcost.costs import Counted
 from onnxcost.documents import UNITS, parse_quantity
 from onnxcost.errors import InputError, OnnxCostError, UnreadableFile
 from onnxcost.formulas.table import FormulaTable
@@ -14,7 +15,7 @@ from onnxcost.frontend import read_model
 from onnxcost.generation.decoder import BATCH, NEW, PAST, SOURCE, Decoder, StepSizes, find_decoder, head_of, read_decoder
 from onnxcost.generation.phases import DECODE, PREFILL, KvBytes, Phase, count_phase
 from onnxcost.operators.traits import GATHERS
-from onnxcost.report import CostReport, Counted
+from onnxcost.report import CostReport
 from onnxcost.results import Result, make_document
 from onnxcost.spec import ModelSource, ModelSpec
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from onnxcost.analysis.batch import batch_of
 from onnxcost.analysis.caches import CROSS, KV, STATE, CachePair
+from onnxcost.costs import Counted
 from onnxcost.errors import MISFITS
 from onnxcost.estimator import estimate_spec
 from onnxcost.formulas.table import FormulaTable
@@ -18,7 +19,7 @@ from onnxcost.operators.traffic import read_bytes_of
 from onnxcost.operators.traits import CACHE_INPUTS, GATHERS
 from onnxcost.ort_optimizer.qdq import read_as_stored
 from onnxcost.ort_optimizer.quantities import SHARES_BUFFER
-from onnxcost.report import CostReport, Counted
+from onnxcost.report import CostReport
 from onnxcost.spec import ModelSpec
 
 PREFILL, DECODE = "prefill", "decode"

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from onnxcost.conventions import FLOPS, MACS
+from onnxcost.costs import Group, group_costs
 from onnxcost.errors import InputError, OnnxCostError, UnreadableFile
 from onnxcost.estimator import estimate_spec
 from onnxcost.formulas.table import FormulaTable
@@ -17,7 +18,7 @@ from onnxcost.generation.steps import Growth, Summed, find_steps, sum_runs
 from onnxcost.graph import BoundDim
 from onnxcost.measurement import Measurement, MeasurementResult, Settings
 from onnxcost.remote.urls import is_remote, redact
-from onnxcost.report import CostReport, Group, group_costs
+from onnxcost.report import CostReport
 from onnxcost.results import Result, make_document
 from onnxcost.runtime.supervisor import OnProgress
 from onnxcost.spec import ModelSpec

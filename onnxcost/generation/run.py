@@ -19,7 +19,8 @@ from onnxcost.generation.decoder import NEW, PAST, SOURCE, TOTAL, Decoder, StepS
 from onnxcost.generation.phases import DECODE, PREFILL, count_phase
 from onnxcost.generation.speeds import Speed, predict_speed
 from onnxcost.hardware.prediction import Predictor
-from onnxcost.measurement import Environment, InputUsed, Latency, MeasuredDevice, MemoryUse, Placement, Settings
+from onnxcost.latency import Latency
+from onnxcost.measurement import Environment, InputUsed, MeasuredDevice, MemoryUse, Placement, Settings
 from onnxcost.processes import STOP
 from onnxcost.results import Result, make_document
 from onnxcost.runtime.api import change_settings

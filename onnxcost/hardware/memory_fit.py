@@ -14,7 +14,8 @@ from onnxcost.graph import DefUse, Graph
 from onnxcost.hardware.device import keeps_weights_in_flash
 from onnxcost.hardware.prediction import Cache, Fit, Predictor
 from onnxcost.hardware.workload import Same, demand_of, nbytes
-from onnxcost.ort_optimizer.fusion import FusedNode, fold_constants
+from onnxcost.ort_optimizer.fused_node import FusedNode
+from onnxcost.ort_optimizer.fusion import fold_constants
 from onnxcost.ort_optimizer.layout import BLOCK
 from onnxcost.ort_optimizer.memory_plan import IN_PLACE, largest_live_sum, least_activation_bytes, plan_memory
 from onnxcost.ort_optimizer.pipeline import optimize

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple, Protocol
 from onnxcost.analysis.batch import batch_dim, batch_of
 from onnxcost.analysis.memory import memory
 from onnxcost.analysis.weights import weights_by_node
+from onnxcost.costs import Counted, NodeCost
 from onnxcost.errors import MISFITS, OnnxCostError, UnreadableFile
 from onnxcost.graph import Dim, Graph, Node, Tensor
 from onnxcost.hardware.workload import demand_of
 from onnxcost.operators.inputs import places_of
 from onnxcost.operators.traffic import traffic
 from onnxcost.operators.traits import CONVOLUTIONS, PRODUCTS
-from onnxcost.report import CostReport, Counted, NodeCost
+from onnxcost.report import CostReport
 
 _NARROW_INTEGERS = frozenset({"int2", "uint2", "int4", "uint4", "int8", "uint8", "int16", "uint16"})
 _CHANNELS: Mapping[str, slice] = {

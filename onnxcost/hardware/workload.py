@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from onnxcost.conventions import FLOPS
+from onnxcost.costs import Counted
 from onnxcost.errors import UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.graph import DefUse, Node, Tensor
 from onnxcost.operators.traits import DEQUANTIZERS, POINTWISE, VIEWS
-from onnxcost.report import CostReport, Counted
+from onnxcost.report import CostReport
 
 _CARRYING = VIEWS | DEQUANTIZERS
 """Operators whose result is read as what they read: the same elements, or the integers that stand for them."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from onnxcost.graph import BITS, Node, Tensor
 from onnxcost.operators.traits import ATTENTIONS, GATHERS, POOLS, RECURRENT, VIEWS
 from onnxcost.ort_optimizer import quantities as by
-from onnxcost.ort_optimizer.fusion import FusedNode, axes_of, constants_of
+from onnxcost.ort_optimizer.fused_node import FusedNode, axes_of, constants_of
 from onnxcost.ort_optimizer.layout import BLOCK
 from onnxcost.ort_optimizer.quantities import Quantities, elements, weight_of
 

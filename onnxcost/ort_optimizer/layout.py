@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from onnxcost.errors import UnknownShape
 from onnxcost.graph import DefUse, Graph, Node, Tensor
-from onnxcost.ort_optimizer.fusion import FusedNode
+from onnxcost.ort_optimizer.fused_node import FusedNode
 
 
 class Layout(NamedTuple):

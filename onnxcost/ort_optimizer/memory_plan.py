@@ -14,7 +14,7 @@ from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.formulas import CONTROL_FLOW
 from onnxcost.graph import BITS, Graph, Node, Tensor
 from onnxcost.operators.traits import DEQUANTIZERS, VIEWS
-from onnxcost.ort_optimizer.fusion import FusedNode, constants_of
+from onnxcost.ort_optimizer.fused_node import FusedNode, constants_of
 from onnxcost.ort_optimizer.layout import BLOCK
 from onnxcost.ort_optimizer.pipeline import list_kernels
 from onnxcost.ort_optimizer.workspaces import workspace_of

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.operators.traits import VIEWS
-from onnxcost.ort_optimizer.fusion import ACTIVATIONS, FusedNode, Reuse, constants_of, fold_constants, fuse_patterns, fuse_steps
+from onnxcost.ort_optimizer.fused_node import FusedNode, Reuse, constants_of
+from onnxcost.ort_optimizer.fusion import ACTIVATIONS, fold_constants, fuse_patterns, fuse_steps
 from onnxcost.ort_optimizer.kernels import ELEMENTWISE, family_of
 from onnxcost.ort_optimizer.layout import BLOCK, CHANNELS_LAST, blocked_layout, insert_reorders, split_sums
 from onnxcost.ort_optimizer.qdq import lower_qdq

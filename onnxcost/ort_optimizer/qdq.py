@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from onnxcost.graph import DefUse, Graph, Node, Tensor
 from onnxcost.operators.traits import VIEWS
-from onnxcost.ort_optimizer.fusion import FusedNode
+from onnxcost.ort_optimizer.fused_node import FusedNode
 
 _QUANTIZES, _DEQUANTIZES = "QuantizeLinear", "DequantizeLinear"
 _BOUNDS = ("Relu", "Clip")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from onnxcost.costs import Group
 from onnxcost.generation.limits import DecoderAssessment
 from onnxcost.hardware.budget import COST, ORDERS, Assessment, Totals, Verdicts
 from onnxcost.hardware.prediction import BASES, FITS, MARGINAL, NO, UNKNOWN, Verdict
@@ -42,7 +43,6 @@ from onnxcost.render.verdict import (
     rough_text,
     tightest,
 )
-from onnxcost.report import Group
 from onnxcost.results import group_by
 
 BudgetField = TableField[Verdict, Glyphs]

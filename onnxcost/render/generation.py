@@ -9,7 +9,7 @@ from typing import NamedTuple
 from onnxcost.generation.run import GenerationRun, Turn
 from onnxcost.generation.speeds import Speed
 from onnxcost.hardware.prediction import Interval
-from onnxcost.measurement import Latency
+from onnxcost.latency import Latency
 from onnxcost.render.escaping import markdown, plain
 from onnxcost.render.formats import (
     Table,

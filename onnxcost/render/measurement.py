@@ -32,7 +32,8 @@ from onnxcost.render.units import TimeUnit, binary, exact, plural, rate, ratio, 
 from onnxcost.report import CostReport
 
 if TYPE_CHECKING:
-    from onnxcost.measurement import Latency, Measurement
+    from onnxcost.latency import Latency
+    from onnxcost.measurement import Measurement
 
 
 MOST_NAMES = 8

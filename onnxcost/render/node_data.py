@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from onnxcost.conventions import FLOPS, MACS, Convention
+from onnxcost.costs import Counted, NodeCost
 from onnxcost.documents import to_json
 from onnxcost.graph import Node
-from onnxcost.report import CostReport, Counted, NodeCost
+from onnxcost.report import CostReport
 from onnxcost.runtime.profile import Profile, ProfiledNode
 
 WHITE_TO_RED = ({"stop": 0, "bgColor": "#ffffff"}, {"stop": 0.5, "bgColor": "#fdbb84"}, {"stop": 1, "bgColor": "#d7301f"})

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING
 
+from onnxcost.costs import Counted, Group
 from onnxcost.generation.decoder import tokens_of_run
 from onnxcost.render.escaping import plain
 from onnxcost.render.formats import (
@@ -50,7 +51,7 @@ from onnxcost.render.tables import (
     title_fields,
 )
 from onnxcost.render.units import align_units, binary, count_text, exact, plural, seconds, shape, si, time_unit
-from onnxcost.report import CostReport, Counted, Group
+from onnxcost.report import CostReport
 from onnxcost.results import group_by
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from heapq import nlargest
 from typing import Any, NamedTuple
 
 from onnxcost.conventions import FLOPS, MACS, Convention
+from onnxcost.costs import Group, NodeCost, Uncounted
 from onnxcost.operators.traffic import NO_TRAFFIC, Traffic
 from onnxcost.render.formats import C, R, Table, TableField, build_table
 from onnxcost.render.layout import Column, Glyphs
 from onnxcost.render.units import binary, exact, shape, share, si
-from onnxcost.report import CostReport, Group, NodeCost, Uncounted
+from onnxcost.report import CostReport
 from onnxcost.results import group_by
 
 

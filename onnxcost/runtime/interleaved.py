@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.errors import InputError, OnnxCostError
 from onnxcost.estimator import estimate_spec
-from onnxcost.measurement import Latency, MeasurementResult, Settings, Unmeasured
+from onnxcost.latency import Latency
+from onnxcost.measurement import MeasurementResult, Settings, Unmeasured
 from onnxcost.processes import STOP
 from onnxcost.runtime.api import build_measurement, receive_times
 from onnxcost.runtime.machine import available_memory

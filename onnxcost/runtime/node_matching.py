@@ -16,13 +16,14 @@ from typing import NamedTuple
 
 from onnxcost.analysis.dtypes import compute_dtype
 from onnxcost.conventions import FLOPS
+from onnxcost.costs import Counted, Group, NodeCost, Uncounted
 from onnxcost.estimator import count_node
 from onnxcost.formulas import CONTROL_FLOW, select_formulas
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.graph import DefUse, Graph, Node, Tensor
 from onnxcost.operators.traits import CASTS, DEQUANTIZERS, GATHERS, QUANTIZERS, REARRANGEMENTS, VIEWS
 from onnxcost.ort_optimizer.fusion import fold_constants
-from onnxcost.report import CostReport, Counted, Group, NodeCost, Uncounted
+from onnxcost.report import CostReport
 from onnxcost.runtime.profile import ProfiledNode
 from onnxcost.runtime.protocol import Around, ExecutedNode, Profiled, Types
 

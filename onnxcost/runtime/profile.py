@@ -10,7 +10,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.conventions import FLOPS, MACS, Convention
-from onnxcost.report import CostReport, Group, Uncounted, measurements_to_dict
+from onnxcost.costs import Group, Uncounted
+from onnxcost.report import CostReport, measurements_to_dict
 from onnxcost.results import Result, group_by
 from onnxcost.runtime.protocol import ArenaUse, Slice
 

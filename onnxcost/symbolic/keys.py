@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from onnxcost.conventions import FLOPS, MACS
+from onnxcost.costs import Counted, Group, NodeCost, Uncounted
 from onnxcost.errors import UnknownShape
 from onnxcost.estimator import CountedNodes
 from onnxcost.ort_optimizer.memory_plan import plan_memory
-from onnxcost.report import Counted, Group, NodeCost, Uncounted
 
 Key = tuple[str, ...]
 """What was counted: ("total", metric), ("operator", name, metric), ("module", path, metric), ("node", place, metric),

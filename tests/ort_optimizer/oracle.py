@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 
 from onnxcost.graph import Graph
-from onnxcost.ort_optimizer.fusion import FusedNode
+from onnxcost.ort_optimizer.fused_node import FusedNode
 from onnxcost.ort_optimizer.pipeline import optimize
 from tests.modeltext import model
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from onnxcost.graph import Node, Tensor
-from onnxcost.ort_optimizer.fusion import FusedNode, Reuse
+from onnxcost.ort_optimizer.fused_node import FusedNode, Reuse
 from onnxcost.ort_optimizer.kernels import FAMILIES, KernelRun, family_of, kernel_runs
 from onnxcost.ort_optimizer.quantities import EDGE
 from tests.graphs import node, tensor

@@ -7,7 +7,7 @@ from collections.abc import Set
 import pytest
 
 from onnxcost.graph import DefUse, Node, Tensor
-from onnxcost.ort_optimizer.fusion import FusedNode
+from onnxcost.ort_optimizer.fused_node import FusedNode
 from onnxcost.ort_optimizer.layout import Layout, insert_reorders
 from tests.graphs import graph, node, tensor
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from onnxcost.ort_optimizer.fusion import FusedNode
+from onnxcost.ort_optimizer.fused_node import FusedNode
 from onnxcost.ort_optimizer.kernels import family_of, kernel_runs
 from onnxcost.ort_optimizer.pipeline import optimize
 from tests.modeltext import graph_of, model

@@ -10,7 +10,7 @@ from math import inf
 import pytest
 
 from onnxcost.graph import Node, Tensor
-from onnxcost.ort_optimizer.fusion import FusedNode, Reuse
+from onnxcost.ort_optimizer.fused_node import FusedNode, Reuse
 from onnxcost.ort_optimizer.pipeline import add_reuse_distances
 from tests.graphs import node, tensor
 

@@ -11,10 +11,11 @@ from dataclasses import replace
 import pytest
 
 from onnxcost.analysis.memory import Memory
+from onnxcost.costs import Counted, NodeCost, Uncounted
 from onnxcost.graph import NO_WORK, BoundDim, Caveat, Graph, Node, Work
 from onnxcost.operators.traffic import NO_TRAFFIC, Traffic
 from onnxcost.ort_optimizer.memory_plan import MemoryPlan
-from onnxcost.report import CostReport, Counted, NodeCost, Uncounted
+from onnxcost.report import CostReport
 from tests.graphs import tensor
 
 X = tensor("x", 1, 3, 8, 8)

@@ -14,10 +14,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from onnxcost.costs import Group, NodeCost
 from onnxcost.render.formats import dumps
 from onnxcost.render.layout import ASCII, Screen, text_of
 from onnxcost.render.profile import SORTS, ProfileView, profile_csv, profile_lines, profile_markdown
-from onnxcost.report import Group, NodeCost
 from onnxcost.runtime.profile import Profile, ProfiledNode
 from onnxcost.runtime.protocol import ArenaUse
 from tests.measurements import measurement

@@ -11,15 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from onnxcost.errors import InputError, MeasurementError
-from onnxcost.measurement import (
-    Environment,
-    MeasuredDevice,
-    Measurement,
-    MeasurementResult,
-    MemoryUse,
-    Settings,
-    Unmeasured,
-)
+from onnxcost.measurement import Environment, MeasuredDevice, Measurement, MeasurementResult, MemoryUse, Settings, Unmeasured
 from onnxcost.runtime import interleaved
 from onnxcost.runtime.interleaved import (
     MOST_AT_ONCE,

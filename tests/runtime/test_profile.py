@@ -12,11 +12,12 @@ import pytest
 
 from onnxcost.analysis.memory import Memory
 from onnxcost.conventions import MACS
+from onnxcost.costs import Counted, Group, NodeCost, Uncounted
 from onnxcost.graph import Node, Work
-from onnxcost.measurement import Latency
+from onnxcost.latency import Latency
 from onnxcost.operators.traffic import Traffic
 from onnxcost.ort_optimizer.memory_plan import MemoryPlan
-from onnxcost.report import CostReport, Counted, Group, NodeCost, Uncounted
+from onnxcost.report import CostReport
 from onnxcost.runtime.profile import Profile, ProfiledNode
 from onnxcost.runtime.protocol import ArenaUse
 from tests.graphs import graph, node, tensor

@@ -17,7 +17,7 @@ from onnxcost.formulas.table import FormulaTable
 from onnxcost.hardware.calibration.model import Calibration, load
 from onnxcost.hardware.calibration.rates import BESIDE, INTEGERS, UNKNOWN_ERROR, Peaks, Speeds, peaks
 from onnxcost.hardware.prediction import Interval, NodeTime, Prediction
-from onnxcost.ort_optimizer.fusion import FusedNode
+from onnxcost.ort_optimizer.fused_node import FusedNode
 from onnxcost.ort_optimizer.kernels import CONTRACTIONS, FAMILIES, kernel_runs
 from onnxcost.ort_optimizer.memory_plan import footprint_of
 from onnxcost.ort_optimizer.pipeline import optimize
