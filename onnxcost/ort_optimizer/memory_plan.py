@@ -82,6 +82,10 @@ def plan_memory(graph: Graph, block: int = BLOCK) -> MemoryPlan:
     executed = _executed(graph, block)
     buffers = _fill(executed, IN_PLACE, are_kept=True)
     workspaces = [_inside(graph, node, block) if node.branches else workspace_of(node) for node in executed.nodes]
+    returned = {tensor.name for tensor in graph.outputs}
+    for place, node in enumerate(executed.nodes):
+        if _is_gemm(node) and node.out.rank > 2 and node.out.name in returned:  # the Reshape of the matrix copies it
+            workspaces[place] += node.out.nbytes
     if loops := _loops(executed.nodes):
         owner = _owners(executed)
         read = {tensor.name for node in executed.nodes for tensor in node.inputs if tensor is not None}
@@ -228,9 +232,9 @@ def _kind(graph: Graph, node: Node, tensor: Tensor) -> Kind | None:
 
 def _is_gemm(node: Node) -> bool:
     """Whether Gemm runs for a MatMul with weights and the Add of a bias: MatMulAddFusion."""
-    bias = node.input(2) if node.key == "MatMul" else None
-    weights = node.input(1)
-    return bias is not None and bias.rank == 1 and weights is not None and weights.is_constant and weights.rank == 2
+    weights = node.input(1) if node.key == "MatMul" else None
+    is_constant = weights is not None and weights.is_constant and weights.rank == 2
+    return is_constant and any(added is not None and added.rank == 1 for added in node.inputs[2:])
 
 
 class _Plan:

@@ -102,7 +102,8 @@ def _resize(node: Node) -> int:
 @allocates("Conv", "com.microsoft.FusedConv")
 def _conv(node: Node) -> int:
     """MlasConvPrepare: the windows as columns, of the whole image if it is smaller than the number of filters, otherwise of 128
-    · 128 elements for each thread; none for a convolution of single elements.
+    · 128 elements for each thread, of which more than one run for several images or groups, or for much work; none for a
+    convolution of single elements.
     """
     weight, image = node.required(1).shape, prod(node.out.shape[2:])
     filters, inner = weight[0] // int(node.attributes.get("group", 1)), prod(weight[1:])
@@ -110,7 +111,8 @@ def _conv(node: Node) -> int:
         return 0
     if filters > image:
         return 4 * inner * image
-    threads = min(THREADS, filters * image * inner // (64 * 1024) + 1)
+    parts = node.x.shape[0] * int(node.attributes.get("group", 1))
+    threads = min(THREADS, parts if parts > 1 else filters * image * inner // (64 * 1024) + 1)
     return 4 * 128 * 128 * threads
 
 
