@@ -183,6 +183,44 @@ def _matmul_bits(node: Node) -> int:
     return 4 * inner * columns if int(node.attributes.get("bits", 4)) == 8 else 0
 
 
+@allocates("com.microsoft.MoE")
+def _experts(node: Node) -> int:
+    """moe_cpu.cc, besides what the threads share: for each thread with an expert the rows of 512 tokens, or of the power of two
+    above those of each expert if all have as many: gathered, between the projections, and made.
+    """
+    shared, chosen, (hidden, wide, inner, count) = _of_experts(node, 4)
+    rows = 512
+    while rows * count <= chosen:
+        rows *= 2
+    return shared + min(THREADS, count, chosen) * rows * (4 * (wide + inner + 3 * hidden) + 12)
+
+
+@allocates("com.microsoft.QMoE")
+def _quantized_experts(node: Node) -> int:
+    """moe_quantization_cpu.cc, besides what the threads share: for each thread the biases of an expert, the rows of its tokens
+    and, if each row of weights has one scale, the weights as floats. A single thread fills the output itself.
+    """
+    shared, chosen, (hidden, wide, inner, count) = _of_experts(node, 5)
+    rows = -(-chosen // count)
+    each = wide + hidden + rows * (2 * hidden + wide + inner)
+    if node.required(3).rank == 2:
+        each += hidden * (wide + inner)
+    return shared + 4 * (min(THREADS, count) * each - (node.x.size if count == 1 else 0))
+
+
+def _of_experts(node: Node, second: int) -> tuple[int, int, tuple[int, int, int, int]]:
+    """What the threads share, in bytes: the input again, where each token goes, and the output of each thread; the number of
+    pairs of a token and an expert; the widths of the input, of the first projection and of the input of the ``second`` (its
+    place among the node's inputs), and the number of experts.
+    """
+    hidden, (count, wide) = node.x.shape[-1], node.required(2).shape[:2]
+    tokens = node.x.size // hidden
+    chosen = tokens * min(int(node.attributes.get("k", 1)), count)
+    bits = int(node.attributes.get("expert_weight_bits", 4)) if node.op_type == "QMoE" else 8
+    inner = node.required(second).shape[2] * 8 // bits
+    return tokens * 4 * hidden * (1 + min(THREADS, count)) + 8 * chosen, chosen, (hidden, wide, inner, count)
+
+
 @allocates("RNN")
 def _rnn(node: Node) -> int:
     """rnn.cc: the products with the inputs of one direction."""

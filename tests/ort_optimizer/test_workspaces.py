@@ -54,6 +54,9 @@ GQA = "com.microsoft.GroupQueryAttention<num_heads = 4, kv_num_heads = 2{}>({})"
 ONE_GROUP = "com.microsoft.GroupQueryAttention<num_heads = 1, kv_num_heads = 1>(q, k, v, , , s, t)"
 MHA, PACKED = "com.microsoft.MultiHeadAttention<num_heads = 4{}>({})", "com.microsoft.Attention<num_heads = 4{}>({})"
 PROJECTION: dict[str, Weight] = {"w": (256, 768), "b": (768,)}
+MOE = 'com.microsoft.MoE<k = {}, activation_type = "{}"{}>(x, r, w, , v)'
+QMOE = 'com.microsoft.QMoE<k = 1, activation_type = "swiglu", swiglu_fusion = 1, expert_weight_bits = 4{}>(x, r, w, s, , v, t)'
+QUANTIZED_EXPERT: dict[str, Weight] = {"w": ("uint8", (1, 256, 32)), "v": ("uint8", (1, 64, 64))}
 BOX, LINE = "pads = [1, 1, 1, 1]", "pads = [1, 1]"
 
 
@@ -98,6 +101,8 @@ CASES = (
     Case("Conv(x, w)", "float[1,16,64] x", 131072, {"w": (32, 16, 3)}),
     Case("Conv<group = 2>(x, w)", "float[1,128,8] x", 4608, {"w": (128, 64, 3)}),
     Case("Conv<group = 2>(x, w)", "float[1,64,1000] x", 131072, {"w": (64, 32, 3)}),
+    Case("Conv<group = 4>(x, w)", "float[1,8,54] x", 131072, {"w": (8, 2, 5)}),
+    Case("Conv(x, w)", "float[4,8,54] x", 131072, {"w": (8, 8, 5)}),
     Case("Conv<strides = [1]>(x, w)", "float[1,64,1000] x", 0, {"w": (64, 64, 1)}),
     Case("Conv<pads = [0, 1]>(x, w)", "float[1,64,1000] x", 131072, {"w": (64, 64, 1)}),
     Case("Conv<strides = [2]>(x, w)", "float[1,64,1000] x", 131072, {"w": (64, 64, 1)}),
@@ -179,6 +184,14 @@ CASES = (
     Case(GQA.format(", smooth_softmax = 1", "q, k, v, , , s, t"), GROUPED, 524288, outputs="y, p, u"),
     Case(GQA.format(", do_rotary = 1", "q, k, v, , , s, t, c, n"), f"{GROUPED}, float[128,32] c, float[128,32] n", 657408,
          outputs="y, p, u"),
+    Case(MOE.format(1, "gelu", ""), "float[64,64] x, float[64,1] r", 956928, {"w": (1, 128, 64), "v": (1, 64, 128)}),
+    Case(MOE.format(1, "gelu", ""), "float[64,64] x, float[64,2] r", 1896960, {"w": (2, 128, 64), "v": (2, 64, 128)}),
+    Case(MOE.format(1, "gelu", ""), "float[1,64] x, float[1,2] r", 924672, {"w": (2, 128, 64), "v": (2, 64, 128)}),
+    Case(MOE.format(2, "swiglu", ", swiglu_fusion = 1"), "float[16,64] x, float[16,4] r", 2384384,
+         {"w": (4, 256, 64), "v": (4, 64, 128)}),
+    Case(QMOE.format(""), "float[16,64] x, float[16,1] r", 136960, QUANTIZED_EXPERT | {"s": (1, 256), "t": (1, 64)}),
+    Case(QMOE.format(", block_size = 32"), "float[16,64] x, float[16,1] r", 38656,
+         QUANTIZED_EXPERT | {"s": (1, 256, 2), "t": (1, 64, 4)}),
     Case('Einsum<equation = "ij,jk,kl->il">(x, w, v)', "float[64,96] x, float[96,128] w, float[128,32] v", 90112),
     Case('Einsum<equation = "ijk,kl->ijl">(x, w)', "float[8,32,64] x, float[64,48] w", 61440),
     Case('Einsum<equation = "bij,bkj->bik">(x, w)', "float[4,64,96] x, float[4,128,96] w", 524288),
