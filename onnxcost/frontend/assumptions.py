@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onnxcost.documents import MOST_WHOLE
 from onnxcost.errors import InputError, did_you_mean
-from onnxcost.frontend.dim_roles import DimRole, ModelRoles
+from onnxcost.frontend.dim_roles import ModelRoles
 from onnxcost.frontend.dims import describe_layout, turn_channels
 from onnxcost.frontend.expressions import evaluate, is_hyphenated, operands, solve
 from onnxcost.frontend.node_index import sizes_of
+from onnxcost.frontend.role_sizes import DimRole
 from onnxcost.graph import BoundDim, option_text
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from onnxcost.frontend.hints import read_hints
 from onnxcost.frontend.image_sizes import ImageSizes
 from onnxcost.frontend.node_index import CHANNEL_COUNTS, FOLLOWED, NodeIndex, sizes_of
+from onnxcost.frontend.role_sizes import ROLES, DimRole, kind_of_symbol
 from onnxcost.operators import traits
 from onnxcost.operators.traits import CACHE_INPUTS
 
@@ -21,72 +22,13 @@ if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto
 
 
-class DimRole(NamedTuple):
-    """What a dim stands for. ``sizes`` are sensible ones, the usual one first; ``reason`` says why, or is empty."""
-
-    kind: str
-    sizes: tuple[int, ...]
-    reason: str
-
-
 _TEXT = "a text of 128 tokens"
-_SIDES = (224, 256, 192, 320, 160, 384, 128, 448, 512, 96, 640, 64, 800, 48, 1024, 32, 28, 16, 8)
-_LENGTHS = (128, 64, 256, 32, 512, 16, 1024, 8, 4, 2, 1)
-_ROLES: Mapping[str, DimRole] = {
-    "batch": DimRole("batch", (1,), ""),
-    "channels": DimRole("channels", (3, 1, 4, 2), "a color image"),
-    "height": DimRole("height", _SIDES, "an image"),
-    "width": DimRole("width", _SIDES, "an image"),
-    "depth": DimRole("depth", (96, 64, 32, 16, 8), "a volume"),
-    "video frames": DimRole("video frames", (16, 8, 32, 4), "a clip"),
-    "tokens": DimRole("tokens", _LENGTHS, "a sequence of 128"),
-    "frames": DimRole("frames", (*_LENGTHS[:5], 100, 200, 1000, 3000, *_LENGTHS[5:]), "a sequence of 128"),
-    "past": DimRole("past", (128, 127, 1, 0), "128 tokens in the cache"),
-    "samples": DimRole(
-        "samples", (16000, 512, 32000, 8000, 1024, 48000, 1536, 4096, 80000, 160000, 480000), "1 s of audio at 16 kHz"
-    ),
-    "chunk": DimRole("samples", (512, 576, 1536, 1024, 256, 4096, 16000), "a chunk of 32 ms at 16 kHz"),
-    "features": DimRole("features", (128, 64, 256, 32, 16, 8, 4, 3, 2, 1, 512), "no further information"),
-    "bins": DimRole("features", (80, 64, 128, 40, 257, 201, 513), "80 mel bins"),
-    "heads": DimRole("heads", (8, 12, 16, 4, 32, 2, 1), "heads of attention"),
-    "head size": DimRole("head size", (64, 128, 32, 80, 96, 256), "the size of a head"),
-    "page": DimRole("page", (256, 128, 64, 32, 16), "a page of 256 tokens"),
-    "nodes": DimRole("nodes", (32, 16, 64), "a graph of 32 nodes"),
-    "edges": DimRole("edges", (128, 64, 256), "4 edges per node"),
-    "ends": DimRole("ends", (2,), "the two ends of each edge"),
-    "points": DimRole("points", (1024, 512, 2048, 4096), "a point cloud"),
-    "keypoints": DimRole("points", (1024, 512, 2048, 256), "1024 keypoints of an image"),
-    "prompts": DimRole("prompts", (2, 1, 5), "a point and one of padding"),
-    "other": DimRole("other", (1, 2, 4, 8, 16, 32, 64, 128), "no further information"),
-}
-
 _OF_PAGES: Mapping[int, tuple[str, ...]] = {
     **dict.fromkeys((3, 4), ("other", "page", "heads", "head size")),
     **dict.fromkeys((5, 6), ("batch",)),
     7: ("batch", "other"),
 }
 """The roles of the dims of PagedAttention's inputs: caches in pages, lengths of sequences, pages of each sequence."""
-
-# What a dim's name says of its role, first match wins.
-_BY_SYMBOL: Sequence[tuple[str, str]] = (
-    (r"batch|^bs?z?$|graphs(_|$)", "batch"),
-    (r"channel|^ch?$", "channels"),
-    (r"height|^h$|^rows?(_|$)", "height"),
-    (r"width|^w$|^cols?(_|$)", "width"),
-    (r"(cache|kv)_dim$", "head size"),
-    (r"past|cache|kv_?(len|seq)", "past"),
-    (r"samples|audio|waveform", "samples"),
-    (r"(nodes?|atoms?)(_|$)", "nodes"),
-    (r"edges?(_|$)", "edges"),
-    (r"voxels|pillars", "points"),
-    (r"key_?points|kpts", "keypoints"),
-    (r"mel_?bins|n_?mels?$|freq|bins$", "bins"),
-    (r"head.?(dim|size)", "head size"),
-    (r"heads", "heads"),
-    (r"depth", "depth"),
-    (r"frames?(_|$)", "frames"),
-    (r"seq|len|time|token|phoneme|chars|words|^[slt]$", "tokens"),
-)
 _NUMBERED = r"[_.\W]*(dynamic_axes|dim|axis)?_?\d*"
 """What PyTorch's exporter puts behind an input's name to call a dim that has none."""
 _STATE = r"^[hc](_?(\d+|n|in))?$|state|hidden|cell"
@@ -95,8 +37,10 @@ _CACHE = r"past(?!_(values|time|observed)|_features)|cache|present"
 """The name of an input with keys and values; a forecast's ``past_values`` are a series."""
 _AUDIO = r"wave|audio|sample|speech|^wav|pcm|sound|signal|input_values"
 _NOT_AUDIO = r"mel|feat|spec|len|mask|rate"
-_PROMPT = 77
-"""Tokens that CLIP's text encoder makes."""
+_PROMPT, _PATCHES = 77, 1024
+"""Tokens that CLIP's text encoder makes, and those of an image that a diffusion transformer denoises."""
+_JOINTS = frozenset({17, 18, 21, 25, 33})
+"""Points that pose estimators find of a person or a hand."""
 _UNCOUNTED = 2
 """Rows of a table of positions for padding, and for what the models of fairseq (RoBERTa, OPT) left unused."""
 _ADJACENCY = r"(^|_)adj(_|$)|adjacen|^a_?(hat|norm)?$|laplacian"
@@ -107,10 +51,6 @@ _BINS = frozenset(2**power + 1 for power in range(6, 13))
 _EDGE_ENDS = r"^(src|dst|source|target|senders?|receivers?)(_?(idx|index|ids|nodes?))?$"
 _POINTS = r"(^|_)(pts|points?)(_?cloud)?$|lidar|pcd|(^|_)xyz$"
 
-DIM_WORDS = (
-    "batch|past|total|max|seq(?:uence)?|len(?:gth)?|time|token|frame|height|width|channel|rows?|cols?|cache|kv|samples|audio"
-    "|waveform|node|edge|head|dim|size|depth|phoneme|chars|words|encoder|decoder|sliding|window"
-)
 INPUT_WORDS = (
     "encoder|decoder|past|cache|present|wave|audio|samples?|speech|wav|pcm|sound|signal|input_values|mel|feat|spec|rate"
     "|edge|node|adj|laplacian|latent|points?|pts|lidar|pcd|cloud|xyz"
@@ -138,15 +78,17 @@ class ModelRoles:
         if kind in ("height", "width"):
             is_volume = len(sizes_of(value)) == 5 and "depth" in (self._kind_in_clip(value, 1), self._kind_in_clip(value, 2))
             size, reason = self._images.side(value, ("height", "width").index(kind), is_volume)
-            return DimRole(kind, (size, *_ROLES[kind].sizes), reason)
+            return DimRole(kind, (size, *ROLES[kind].sizes), reason)
         if kind == "features" and (found := self.index.count_features(value))[0]:
-            return DimRole(kind, (found[0], *_ROLES[kind].sizes), f"the features of {found[1]}")
+            return DimRole(kind, (found[0], *ROLES[kind].sizes), f"the features of {found[1]}")
         if kind == "tokens" and value.name == "encoder_hidden_states" and self._denoises:
-            return DimRole(kind, (_PROMPT, *_ROLES[kind].sizes), f"a prompt of {_PROMPT} tokens")
+            return DimRole(kind, (_PROMPT, *ROLES[kind].sizes), f"a prompt of {_PROMPT} tokens")
+        if kind in ("tokens", "frames") and value.name == "hidden_states" and self._denoises:
+            return DimRole(kind, (_PATCHES, *ROLES[kind].sizes), "an image of 512x512 in patches of 16x16")
         if kind in ("tokens", "frames", "past") and (hint := self._stated_length(value)) is not None:
-            return DimRole(kind, (hint[0], *_ROLES[kind].sizes), hint[1])
+            return DimRole(kind, (hint[0], *ROLES[kind].sizes), hint[1])
         is_text = kind == "tokens" and value.type.tensor_type.elem_type in (*_INTEGERS, _STRING)
-        return self._with_hint(_ROLES[kind]._replace(reason=_TEXT) if is_text else _ROLES[kind])
+        return self._with_hint(ROLES[kind]._replace(reason=_TEXT) if is_text else ROLES[kind])
 
     def _stated_length(self, value: ValueInfoProto) -> tuple[int, str] | None:
         """The length of what an encoder makes, or of a series whose future is asked for, where a document states it."""
@@ -157,8 +99,8 @@ class ModelRoles:
 
     def role_of_symbol(self, symbol: str) -> DimRole:
         """The role of a dim that is only in an expression, by its name."""
-        found = next((kind for pattern, kind in _BY_SYMBOL if re.search(pattern, symbol.lower())), "tokens")
-        return self._with_hint(_ROLES[found])
+        found = kind_of_symbol(symbol) or "tokens"
+        return self._with_hint(ROLES[found])
 
     def _with_hint(self, role: DimRole) -> DimRole:
         if role.kind not in self.hints:
@@ -194,7 +136,7 @@ class ModelRoles:
                 return _OF_PAGES[position][axis]
         if re.fullmatch(re.escape(value.name) + _NUMBERED, symbol):
             symbol = ""
-        found = next((kind for pattern, kind in _BY_SYMBOL if re.search(pattern, symbol.lower())), "")
+        found = kind_of_symbol(symbol)
         if found in ("height", "width") and len(dims) < 2:
             found = ""
         is_cache = re.search(_CACHE, name) or self._is_continued(value)
@@ -214,7 +156,13 @@ class ModelRoles:
             return "channels" if found == "channels" else "video frames"
         if found == "samples" and axis == 0 and len(dims) > 1:  # how many sounds there are
             return "batch"
-        if axis > 1 and found in ("frames", "tokens", "") and self._is_spectrum(value):
+        if found == "channels" and len(dims) == 3 and axis == 1 and self._lasts(value):
+            return "signals"
+        if axis == 2 and dims[1] in (2, 3) and dims[3:4] and dims[3] in _JOINTS:
+            return "frames"
+        if (axis > 1 or symbol.lower() == "f") and found in ("frames", "tokens", "") and self._is_spectrum(value):
+            if axis == 1:
+                return "bins"
             other = value.type.tensor_type.shape.dim[5 - axis].dim_param.lower()
             is_time = found or dims[5 - axis] is not None or (axis == 3 and not re.search(r"time|frame|^t$", other))
             return "frames" if is_time else "bins"
@@ -225,7 +173,8 @@ class ModelRoles:
         by_place = self._kind_by_place(value, axis)
         # A letter may mean anything: it counts where neither it nor its place speaks of an image, or of features.
         is_open = found in _SIDES_OF or by_place in _SIDES_OF or (found == "batch" and len(dims) == 2)
-        if not found and by_place in _SIDES_OF and re.match(r"(num|n)_", symbol.lower()):
+        is_count = not found and re.match(r"(num|n)_", symbol.lower())
+        if is_count and (by_place in _SIDES_OF or value.type.tensor_type.elem_type in (6, 7)) and 0 < axis < len(dims) - 1:
             return "other"  # of things that nobody knows: parts, cameras
         return by_place if is_open or not found else found
 
@@ -301,6 +250,8 @@ class ModelRoles:
         is_state = rank == 3 and (dims[0] not in (None, 1) or re.search(_STATE, name))
         if is_state and axis == 1:
             return "batch"
+        if rank == 3 and is_integer and dims[2] is None:
+            return "other" if axis == 1 else "tokens"  # of each of several choices or codebooks
         if rank == 3 and not is_state and dims[3 - axis] is not None:
             return "tokens" if axis == 1 else "frames"
         reads_tokens = is_integer or value.type.tensor_type.elem_type == _STRING or self.index.reader(value.name, {"Gather"})
@@ -357,6 +308,13 @@ class ModelRoles:
         groups = next((attribute.i for attribute in reader.node.attribute if attribute.name == "group"), 1)
         reads_samples = reader.weight is not None and len(reader.weight) == 3 and reader.weight[1] in (1, 2) and groups == 1
         return reader.op_type == "STFT" or (reader.op_type == "Conv" and reads_samples)
+
+    def _lasts(self, value: ValueInfoProto) -> bool:
+        """Whether the last dim of the input is named after time."""
+        return (
+            re.search(r"seq|len|time|samples|frames|^[tls]$", value.type.tensor_type.shape.dim[-1].dim_param.lower())
+            is not None
+        )
 
     def _is_spectrum(self, value: ValueInfoProto) -> bool:
         """Whether the input has the frequencies of a sound along one of its last axes and time along the other."""

@@ -39,6 +39,8 @@ class ImageSizes:
             return (96, "a volume of 96x96x96") if is_volume else (224, "a clip of 16 images of 224x224")
         if len(dims) == 4 and self.index.channels_of(value) not in (1, 2, 3) and re.search(r"latent|^sample$|^z$", name):
             return 64, "latents of an image of 512x512"
+        if len(dims) == 3 and self.index.reader(value.name, {"Gather"}) is not None:
+            return 32, "an image of 512x512 in codes of 16x16"
         sides = dims[1:3] if len(dims) == 4 and self.index.is_channels_last(value) else dims[-2:]
         other = sides[1 - axis]
         if other is not None and other > 64:

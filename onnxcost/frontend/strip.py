@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from onnxcost.errors import InputError
 from onnxcost.files import replace_file
-from onnxcost.frontend.dim_roles import DIM_WORDS, INPUT_WORDS
+from onnxcost.frontend.dim_roles import INPUT_WORDS
 from onnxcost.frontend.expressions import operands
 from onnxcost.frontend.external import leaves_folder, scope_of, stored_tensors
 from onnxcost.frontend.file_kinds import FILE_BYTES, NOT_STORED
@@ -23,6 +23,7 @@ from onnxcost.frontend.long_lists import holds_list, restore_list
 from onnxcost.frontend.nodes import NAME_SCOPES
 from onnxcost.frontend.normalize import nodes_in
 from onnxcost.frontend.reader import LARGE, read_skeleton
+from onnxcost.frontend.role_sizes import DIM_WORDS
 from onnxcost.spec import ModelSource
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ _DIM = re.compile(r"[^\W\d]\w*")
 _NO_WORD = re.compile(r"^(?=\d)|\W")
 _NOBODYS_DIM = re.compile(r"[A-Za-z]|bs|None|floor|ceil|min|max")
 _DIM_ROLES = re.compile(DIM_WORDS)
-"""Parts of a dim's name that are kept: see ``dim_roles``."""
+"""Parts of a dim's name that are kept: see ``role_sizes``."""
 
 _NOBODYS_INPUT = re.compile(r"(?i)[hc](_?(\d+|n|in))?|sr")
 _INPUT_ROLES = re.compile(

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from onnxcost.documents import MOST_WHOLE, is_whole, read_toml
 from onnxcost.errors import InputError, did_you_mean
 from onnxcost.files import is_pipe
-from onnxcost.frontend.dim_roles import DIM_WORDS
 from onnxcost.frontend.dims import fed_inputs, select_known
 from onnxcost.frontend.reader import read_skeleton
+from onnxcost.frontend.role_sizes import DIM_WORDS
 from onnxcost.remote.urls import locate, redact
 from onnxcost.report import CostReport
 from onnxcost.spec import ModelSpec

@@ -10,7 +10,8 @@ from onnx import TensorProto, ValueInfoProto, helper, save
 
 from onnxcost import estimate
 from onnxcost.frontend.assumptions import OpenDims
-from onnxcost.frontend.dim_roles import _ROLES, ModelRoles
+from onnxcost.frontend.dim_roles import ModelRoles
+from onnxcost.frontend.role_sizes import ROLES
 from tests.modeltext import model
 
 FLOAT, UINT8, INT8, INT16, INT32, INT64, STRING = 1, 2, 3, 5, 6, 7, 8
@@ -26,6 +27,7 @@ SYMBOLS = {
     "img_height": "height", "h": "height", "rows": "height", "width": "width", "w": "width", "cols": "width",
     "past_length": "past", "kv_len": "past", "kvseq": "past", "cache_size": "past", "num_samples": "samples",
     "num_nodes": "nodes", "n_atoms": "nodes", "n_edges": "edges", "num_voxels": "points", "num_keypoints0": "points",
+    "num_patches": "patches", "num_rois": "other", "num_classes": "other", "n_res": "tokens", "n_graph": "batch",
     "mel_bins": "features", "n_mels": "features", "freq": "features", "head_dim": "head size", "headsize": "head size",
     "num_heads": "heads", "depth": "depth", "frames": "frames", "seq": "tokens", "length": "tokens", "time": "tokens",
     "phonemes": "tokens", "words": "tokens", "s": "tokens", "l": "tokens", "t": "tokens",
@@ -42,7 +44,8 @@ USUAL = {
     "batch": 1, "channels": 3, "height": 224, "width": 224, "depth": 96, "video frames": 16, "tokens": 128, "frames": 128,
     "past": 128, "samples": 16000, "chunk": 512, "features": 128, "heads": 8, "head size": 64, "page": 256,
     "nodes": 32, "edges": 128,
-    "ends": 2, "points": 1024, "keypoints": 1024, "prompts": 2, "bins": 80, "other": 1,
+    "ends": 2, "points": 1024, "keypoints": 1024, "prompts": 2, "bins": 80, "patches": 256, "regions": 100, "classes": 80,
+    "signals": 1, "other": 1,
 }  # fmt: skip
 MULTIPLES = {
     "height": 4, "width": 4, "depth": 8, "video frames": 4, "head size": 16, "chunk": 64, "points": 512, "nodes": 16,
@@ -53,10 +56,10 @@ BETWEEN = {3, 12}
 """Channels and features of a color or a point, heads of a small Transformer."""
 
 
-@pytest.mark.parametrize("kind", _ROLES)
+@pytest.mark.parametrize("kind", ROLES)
 def test_the_sizes_that_are_tried(kind: str) -> None:
     """The usual one first, none twice; those of images and sounds can be halved a few times."""
-    sizes = _ROLES[kind].sizes
+    sizes = ROLES[kind].sizes
     assert sizes[0] == USUAL[kind]
     assert len(set(sizes)) == len(sizes)
     assert all(size % MULTIPLES.get(kind, 1) == 0 for size in sizes)
@@ -177,6 +180,14 @@ PLACES: dict[str, tuple[str, int, list[int | str | None], Declared, list[tuple[i
     "features of three channels are an image": ("features", FLOAT, [1, 3, None, None], {}, [(224, IMAGE), (224, IMAGE)]),
     "features of an image": ("image_features", FLOAT, [1, 1, None, None], {}, [(224, IMAGE), (224, IMAGE)]),
     "parts of an image": ("x", FLOAT, [2, "num_parts", 512, 512], {}, [(1, NOTHING)]),
+    "texts of several choices": ("ids", INT64, [1, None, None], {}, [(1, NOTHING), (128, TOKENS)]),
+    "tokens of each codebook": ("codes", INT64, [1, "num_codebooks", "length"], {}, [(1, NOTHING), (128, TOKENS)]),
+    "channels of a signal": ("x", FLOAT, [1, "channels", "times"], {}, [(1, "one channel"), (128, SEQUENCE)]),
+    "channels of an image": ("x", FLOAT, [1, "channels", 8, 8], {}, [(3, COLOR)]),
+    "frames of a skeleton": ("x", FLOAT, [1, 3, None, 17], {}, [(128, SEQUENCE)]),
+    "frequencies in front": ("stft", FLOAT, [1, "f", "t", 2], {}, [(80, "80 mel bins"), (128, SEQUENCE)]),
+    "patches that are denoised": ("hidden_states", FLOAT, [1, "length", 64], {"timestep": (FLOAT, [1])},
+                                  [(1024, "an image of 512x512 in patches of 16x16")]),
     "a prompt": ("encoder_hidden_states", FLOAT, [1, "s", 768], {"timestep": (INT64, [])}, [(77, "a prompt of 77 tokens")]),
     "what an encoder makes": ("encoder_hidden_states", FLOAT, [1, "s", 768], {}, [(128, SEQUENCE)]),
     "three dims beside a graph": ("x", FLOAT, [None, 4, 16], {"edge_index": (INT64, [2, 8])}, [(1, "")]),
@@ -251,6 +262,7 @@ GRAPHS: dict[str, tuple[str, str, str, dict[str, tuple[int, ...]], tuple[int, ..
     "a depth map by its name": (
         "float[N,3,H,W] x", "float predicted_depth, float v", "predicted_depth = Relu(x) v = Neg(x)", {}, (1, 3, 384, 384),
     ),
+    "codes of an image": ("int64[N,height,width] x", "float y", "y = Gather(w, x)", {"w": (50, 8)}, (1, 32, 32)),
     "latents that are made": ("float[N,?,H,W] sample", "float latents", "latents = Conv(sample, w)", {"w": (8, 3, 1, 1)},
                               (1, 3, 512, 512)),
     "an enlargement of what a matrix made, with its bias in front": (
