@@ -137,35 +137,23 @@ class ModelRoles:
         if re.fullmatch(re.escape(value.name) + _NUMBERED, symbol):
             symbol = ""
         found = kind_of_symbol(symbol)
-        if found in ("height", "width") and len(dims) < 2:
+        is_of_graph = self._is_of_graph(value)
+        if (found in ("height", "width") and len(dims) < 2) or (found == "tokens" and axis == 0 and is_of_graph):
             found = ""
         is_cache = re.search(_CACHE, name) or self._is_continued(value)
         if is_cache and len(dims) > 2 and value.type.tensor_type.elem_type in (*_FLOATS, 2, 3):
             of_encoder = "encoder" in name or "encoder" in symbol.lower()
             return self._cache_kind(value, axis, found if len(symbol) > 1 or (found, axis) == ("batch", 0) else "", of_encoder)
-        if found == "batch" and (len(symbol) > 1 or (axis == 0 and not self._is_of_graph(value))):
+        if found == "batch" and (len(symbol) > 1 or (axis == 0 and not is_of_graph)):
             return "batch"
-        if axis == 0 and symbol.lower() == "n" and not self._is_of_graph(value) and not self._are_vectors:
+        if axis == 0 and symbol.lower() == "n" and not is_of_graph and not self._are_vectors:
             return "batch"
-        if found in ("tokens", "") and axis and axis == len(dims) - 1 and self._masks_audio(value):
-            return "samples"
-        if found in ("tokens", "") and self._is_audio(value):
-            is_last = axis == len(dims) - 1
-            return ("chunk" if self._is_streamed else "samples") if is_last else "batch" if axis == 0 else "other"
+        if kind := self._kind_in_sound(value, axis, symbol.lower(), found):
+            return kind
         if found in ("frames", "tokens", "channels") and len(dims) == 5:
             return "channels" if found == "channels" else "video frames"
-        if found == "samples" and axis == 0 and len(dims) > 1:  # how many sounds there are
-            return "batch"
-        if found == "channels" and len(dims) == 3 and axis == 1 and self._lasts(value):
-            return "signals"
         if axis == 2 and dims[1] in (2, 3) and dims[3:4] and dims[3] in _JOINTS:
             return "frames"
-        if (axis > 1 or symbol.lower() == "f") and found in ("frames", "tokens", "") and self._is_spectrum(value):
-            if axis == 1:
-                return "bins"
-            other = value.type.tensor_type.shape.dim[5 - axis].dim_param.lower()
-            is_time = found or dims[5 - axis] is not None or (axis == 3 and not re.search(r"time|frame|^t$", other))
-            return "frames" if is_time else "bins"
         if "point" in name and re.search("coord|label", name) and axis:
             return "prompts"
         if found and len(symbol) > 1:
@@ -177,6 +165,25 @@ class ModelRoles:
         if is_count and (by_place in _SIDES_OF or value.type.tensor_type.elem_type in (6, 7)) and 0 < axis < len(dims) - 1:
             return "other"  # of things that nobody knows: parts, cameras
         return by_place if is_open or not found else found
+
+    def _kind_in_sound(self, value: ValueInfoProto, axis: int, symbol: str, found: str) -> str:
+        """The kind of a dim of a sound, its mask, a spectrogram or a signal; "" where it is none of them or ``found`` tells."""
+        dims, symbols = sizes_of(value), [dim.dim_param.lower() for dim in value.type.tensor_type.shape.dim]
+        last = len(dims) - 1
+        if found in ("tokens", "") and axis and axis == last and self._masks_audio(value):
+            return "samples"
+        if found in ("tokens", "") and self._is_audio(value):
+            return ("chunk" if self._is_streamed else "samples") if axis == last else "batch" if axis == 0 else "other"
+        if found == "samples" and axis == 0 and last:  # how many sounds there are
+            return "batch"
+        if found == "channels" and (axis, last) == (1, 2) and re.search(r"seq|len|time|samples|frames|^[tls]$", symbols[last]):
+            return "signals"
+        if found not in ("frames", "tokens", "") or not (axis > 1 or symbol == "f") or not self._is_spectrum(value):
+            return ""
+        if axis == 1:
+            return "bins"
+        is_time = found or dims[5 - axis] is not None or (axis == 3 and not re.search(r"time|frame|^t$", symbols[2]))
+        return "frames" if is_time else "bins"
 
     def _is_continued(self, value: ValueInfoProto) -> bool:
         """Whether an output is the input with more behind it, or an operator takes it for cached keys or values."""
@@ -308,13 +315,6 @@ class ModelRoles:
         groups = next((attribute.i for attribute in reader.node.attribute if attribute.name == "group"), 1)
         reads_samples = reader.weight is not None and len(reader.weight) == 3 and reader.weight[1] in (1, 2) and groups == 1
         return reader.op_type == "STFT" or (reader.op_type == "Conv" and reads_samples)
-
-    def _lasts(self, value: ValueInfoProto) -> bool:
-        """Whether the last dim of the input is named after time."""
-        return (
-            re.search(r"seq|len|time|samples|frames|^[tls]$", value.type.tensor_type.shape.dim[-1].dim_param.lower())
-            is not None
-        )
 
     def _is_spectrum(self, value: ValueInfoProto) -> bool:
         """Whether the input has the frequencies of a sound along one of its last axes and time along the other."""

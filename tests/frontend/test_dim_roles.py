@@ -171,6 +171,7 @@ PLACES: dict[str, tuple[str, int, list[int | str | None], Declared, list[tuple[i
     "a matrix that is not square is none of a graph": ("adj", FLOAT, [1, None, 9], {}, [(128, SEQUENCE)]),
     "nodes by the ends of edges": ("h", FLOAT, [None, 16], {"src": (INT64, ["e"]), "dst": (INT64, ["e"])},
                                    [(128, "4 edges per node"), (32, NODES)]),
+    "residues of a graph": ("kinds", INT64, ["residues"], {"edge_index": (INT64, [2, 8])}, [(32, NODES)]),
     "one source is no edge": ("src", INT64, [1, "t"], {}, [(128, TOKENS)]),
     "a batch by the count of its sounds": ("mel", FLOAT, ["n_audio", 80, 3000], {}, [(1, "")]),
     "frames of a spectrogram": ("feat_spec", FLOAT, [1, 2, None, 96], {}, [(128, SEQUENCE)]),
