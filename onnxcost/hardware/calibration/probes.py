@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from onnxcost.frontend.probe_models import Probe, Weights, chain, floats
-from onnxcost.hardware.calibration.contraction_probes import CONTRACTIONS, KI, MI, cold_products, conv
+from onnxcost.hardware.calibration.contraction_probes import CONTRACTIONS, KI, MI, cold_products
+from onnxcost.hardware.calibration.convolution_probes import conv
 
 DELAYS = ((1 << 16, 4), (1 << 17, 8), (1 << 17, 16), (1 << 18, 16), (1 << 18, 32), (1 << 18, 64), (1 << 19, 64), (1 << 19, 128))
 """The bytes of a value, and how many nodes later it is read again: from what fits into any cache to what fits into none."""
