@@ -117,7 +117,7 @@ _EQUAL: Mapping[str, tuple[tuple[int, int, int, int], ...]] = {
     "LayerNormalization": ((0, -1, 1, -1),),
     "RMSNormalization": ((0, -1, 1, -1),),
     "com.microsoft.Attention": ((0, 2, 1, 0),),
-    "com.microsoft.SimplifiedLayerNormalization": ((0, -1, 1, -1),),
+    "SimplifiedLayerNormalization": ((0, -1, 1, -1),),
     "com.microsoft.SkipLayerNormalization": ((0, -1, 2, -1),),
     "com.microsoft.SkipSimplifiedLayerNormalization": ((0, -1, 2, -1),),
 }

@@ -56,6 +56,8 @@ ROWS = [
         "dim 1 of its input 0 is 4, but must be 3"),
     Row("y = LayerNormalization(x, s)", {"x": (2, 7), "s": (7,)}, "x", (2, 8), "dim -1 of its input 0 is 8, but must be 7"),
     Row("y = RMSNormalization(x, s)", {"x": (2, 7), "s": (7,)}, "x", (2, 8), "dim -1 of its input 0 is 8, but must be 7"),
+    Row("y = SimplifiedLayerNormalization(x, s)", {"x": (2, 7), "s": (7,)}, "x", (2, 8),
+        "dim -1 of its input 0 is 8, but must be 7"),
     Row("y = com.microsoft.SkipLayerNormalization(x, k, g)", {"x": (1, 2, 7), "k": (1, 2, 7), "g": (7,)}, "g", (8,),
         "dim -1 of its input 0 is 7, but must be 8"),
     Row("y = com.microsoft.SkipSimplifiedLayerNormalization(x, k, g, b)",
@@ -135,6 +137,9 @@ GRAPHS = {
         "(float[other] o) => (float y, float p) <int64 a = {0}, int64 b = {10}, int64 c = {1}, float[8, 2] w = "
         "{0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0}> { i = Range(a, b, c) y = Gather(w, i) p = Relu(o) }",
         "it looks up 10 positions in a table of 8"),
+    "a sequence without a batch": (
+        "(float[5, 4] x, float[1, 12, 4] w, float[1, 12, 3] r) => (float y) { y = LSTM <hidden_size = 3> (x, w, r) }",
+        "First input tensor must have rank 3"),
 }  # fmt: skip
 
 
@@ -158,6 +163,8 @@ PAIRS = {
     # Rows of 4 · 7.
     "a dim as it is": ("(float[4,25] x) => (float y) <int64[3] s = {0,7,-1}> { y = Reshape(x, s) }",
                        [(100, 112), (100, 84), (25, 3), (4, 3)], (7,)),
+    "rows of one":  ("(float[4,25] x) => (float y) <int64[3] s = {1,-1,8}> { y = Reshape(x, s) }",
+                     [(100, 104), (100, 96), (25, 3), (4, 3)], (8,)),
     "fewer than a row": ("(float[2,3] x) => (float y) <int64[2] s = {-1,7}> { y = Reshape(x, s) }", [(6, 7), (3, 2)], (7,)),
     "the largest factor": ("(float[2,3] x) => (float y) <int64[2] s = {-1,65535}> { y = Reshape(x, s) }",
                            [(6, 65535), (3, 2)], (65535,)),
@@ -166,6 +173,7 @@ PAIRS = {
     "pieces": ("(float[2,7] x) => (float a, float b) <int64[2] s = {3,5}> { a, b = Split<axis=1>(x, s) }",
                [(7, 8), (7, 2)], ()),
     "what is repeated": ("(float[2,7] x) => (float y) <int64[2] s = {3,7}> { y = Expand(x, s) }", [(3, 2), (2, 3)], ()),
+    "what one is repeated to": ("(float[2,1] x) => (float y) <int64[2] s = {3,5}> { y = Expand(x, s) }", [(3, 2), (2, 3)], ()),
     # Four columns are a multiple of 2 already.
     "rows of blocks": ("(float[1,1,5,4] x, float[o] q) => (float y, float p) { y = SpaceToDepth<blocksize=2>(x) p = Relu(q)}",
                        [(5, 6), (5, 4)], ()),
@@ -217,6 +225,7 @@ def test_sizes_to_try(
         "(float[2, 3] x) => (float y) { y = ReduceSum <axes = [-2]> (x) }",
         "(float[2, 3] x, float[3] s) => (float y) { y = LayerNormalization <axis = -1> (x, s) }",
         "(float[2, 3] x, float[2, 3] s) => (float y) { y = LayerNormalization <axis = -2> (x, s) }",
+        "(float[2, 3] x, float[2, 3] s) => (float y) { y = RMSNormalization <axis = -2> (x, s) }",
         "(float[6] x) => (float a, float b) { a, b = Split <num_outputs = 2> (x) }",
         "(float[4, 6] x) => (float y) <int64[2] s = {3, 8}> { y = Reshape(x, s) }",
         "(float[other] o) => (float y, float p) <int64 a = {0}, int64 b = {8}, int64 c = {1}, float[8, 2] w = "
@@ -229,7 +238,7 @@ def test_sizes_to_try(
     ],
 )
 def test_nodes_that_just_can_be(graph: str) -> None:
-    made = model(graph, opset=11 if "Reduce" in graph else 18, domains=', "com.microsoft" : 1')
+    made = model(graph, opset=11 if "Reduce" in graph else 23 if "RMS" in graph else 18, domains=', "com.microsoft" : 1')
     assert estimate(made).complete
 
 

@@ -25,12 +25,30 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roofline, "efficiency", lambda device, part: PLAIN)
 
 
-@pytest.mark.parametrize("kind", ON_CHIP)
-def test_memories_on_a_chip_are_whole_mebibytes(kind: str) -> None:
-    """An EPYC 9684X has 1,152 MiB, which is the most of all."""
+@pytest.mark.parametrize("kind", set(ON_CHIP) - {"microcontroller"})
+def test_memories_on_a_chip(kind: str) -> None:
+    """The usual one is a power of 2. The most are those of an EPYC 9684X, an MI300X, a Gaudi 3 and an M2 Ultra, and twice 32 MiB."""
     usual, most = ON_CHIP[kind]
-    assert usual % MI == most % MI == 0
-    assert usual <= most <= 1152 * MI
+    assert usual & (usual - 1) == 0
+    assert usual >= 4 * MI
+    assert most in [size * MI for size in (1152, 256, 96, 64)]
+
+
+def test_microcontrollers_have_no_cache() -> None:
+    assert ON_CHIP["microcontroller"] == (0, 0)
+
+
+@pytest.mark.parametrize("kind", EFFICIENCIES)
+def test_shares_and_waits(kind: str) -> None:
+    """A share is one of the peak. A step waits less than 0.1 ms, an inference less than 2 ms before it starts."""
+    products, depthwise, traffic, start, once, _ = EFFICIENCIES[kind]
+    for share in (products, depthwise, traffic):
+        assert 0 < share.worst < share.best <= 1
+    assert 1 - traffic.best <= 0.1
+    assert depthwise.best < products.best < 0.75
+    assert depthwise.worst <= products.worst
+    assert 0 <= start.best < start.worst < 1e-4
+    assert 0 <= once.best < once.worst < 2e-3
 
 
 @cache

@@ -34,6 +34,12 @@ READ = "q1 = QuantizeLinear(t, s, z) x1 = DequantizeLinear(q1, s, z) "
         (f"{CONV} {READ} u = Conv(x1, w) y = QuantizeLinear(u, s, z)", ["QLinearConv", "QLinearConv"]),
         (f"{CONV} {READ} u = Add(x1, x) y = QuantizeLinear(u, s, z)", ["QLinearConv", "QLinearAdd"]),
         (f"{CONV} {READ} u = MaxPool<kernel_shape = [1, 1]>(x1) y = QuantizeLinear(u, s, z)", ["QLinearConv", "MaxPool"]),
+        (f"{CONV} {READ} u = Relu(x1) y = QuantizeLinear(u, s, z)", ["QLinearConv", "Relu"]),
+        # Integers that are no quantized floats, and a node without inputs
+        (f"{CONV} c = Cast<to = 6>(t) u = Sub(c, c) v = Concat<axis = 0>(u, u) y = QuantizeLinear(v, s, z)",
+         ["DequantizeLinear", "DequantizeLinear", "Conv", "Cast", "Sub", "Concat", "QuantizeLinear"]),
+        (f"{CONV} r = RandomNormal<shape = [1,1,8,8]>() u = Add(t, r) y = QuantizeLinear(u, s, z)",
+         ["DequantizeLinear", "DequantizeLinear", "Conv", "RandomNormal", "QuantizeLinear"]),
         # Floats before it or behind it: floats, with the conversion before.
         (f"{CONV} u = Erf(t) y = QuantizeLinear(u, s, z)",
          ["DequantizeLinear", "DequantizeLinear", "Conv", "Erf", "QuantizeLinear"]),

@@ -59,6 +59,8 @@ OUTSIDE = [
     ("int8", f"{DQ}(w, s) n = MatMul(x, d) m = Add(n, row)"),
     ("int8", f"{DQ}(w, s) n = MatMul(x, d) m = Add(n, column)"),
     ("int8", f"{DQ}(w, s) n = MatMul(x, d) k = Transpose(y) m = Add(n, k) q = Relu(m) r = Neg(q)"),
+    # a zero point that is made in each run
+    ("int8", f"g = ReduceMax<keepdims = 0>(y) k = Cast<to = 3>(g) {DQ}(w, s, k) {PRODUCT}"),
     # another type, another product
     ("int16", f"{DQ}(w, s) {PRODUCT}"),
     ("int8", f"{DQ}(w, s) m = Gemm<beta = 0.5>(x, d, b)"),
@@ -90,6 +92,12 @@ def test_as_onnxruntime(dtype: str, body: str, dims: str) -> None:
     real = [node.op_type for node in optimised(made.SerializeToString())]
     for operator in ("MatMulNBits", "DequantizeLinear"):
         assert mine.count(operator) == real.count(operator)
+
+
+def test_what_the_product_reads() -> None:
+    made = build("int8", f"{DQ}<axis = 0, block_size = 32>(w, u) m = Gemm(x, d, b)")
+    (product,) = (step for step in optimize(graph_of(made), blocked=False) if step.kind == "MatMulNBits")
+    assert [tensor and tensor.name for tensor in product.node.inputs] == ["x", "w", "u", "b"]
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [("int8", 8), ("int4", 4)])
