@@ -22,7 +22,7 @@ from onnxcost.frontend.contradictions import (
 )
 from onnxcost.frontend.long_lists import holds_list
 from onnxcost.frontend.nodes import as_node, as_tensor, element_type, schema_of
-from onnxcost.frontend.values import Step, Value, tensor_type
+from onnxcost.frontend.values import Step, Value, array_of, tensor_type
 from onnxcost.graph import Tensor
 from onnxcost.operators.traits import POOLS
 
@@ -88,6 +88,7 @@ class Inference:
             if not _is_settled(step) and any(v is not None and v.tensor is None and v.is_known for v in step.inputs):
                 self._derive(step, schema, scope, fold=True)
             _mask_of_dropout(step)
+            _scale_sizes(step, self.opsets)
             check_reshape(step)
             check_window(step)
             check_channels(step)
@@ -259,6 +260,32 @@ def _mask_of_dropout(step: Step) -> None:
     kept, mask = step.outputs[:2]
     if kept is not None and mask is not None and mask.type is not None and kept.is_shaped and not mask.is_shaped:
         mask.learn(tensor_type(mask.type.tensor_type.elem_type, kept.dims))  # type: ignore[arg-type]  # all are int
+
+
+def _scale_sizes(step: Step, opsets: Mapping[str, int]) -> None:
+    """The sizes that scales make, which onnxruntime multiplies as floats of 32 bits: 5 rows times 1.4 are 7, and not the 6 of
+    onnx, whose product is a little less than 7.
+    """
+    if step.node.op_type not in ("Resize", "Upsample") or step.domain:
+        return
+    import numpy as np
+
+    x, output = step.inputs[0], step.outputs[0]
+    if x is None or x.dims is None or output is None or output.dims is None or output.type is None:
+        return
+    place = 2 if step.node.op_type == "Resize" and opsets.get("", 0) > 10 else 1
+    value = step.inputs[place] if place < len(step.inputs) else None
+    tensor = fold_value(value, opsets) if value is not None and value.is_known else None
+    scales = array_of(tensor) if tensor is not None else None
+    if scales is None:
+        scales = step.attributes["scales"].floats if "scales" in step.attributes else ()
+    dims, axes = list(output.dims), step.attributes["axes"].ints if "axes" in step.attributes else range(len(x.dims))
+    for axis, scale in zip(axes, scales, strict=False) if len(dims) == len(x.dims) else ():
+        size = x.dims[axis]
+        if isinstance(size, int):
+            dims[axis] = int(np.float32(scale) * np.float32(size))
+    if dims != list(output.dims):
+        output.learn(tensor_type(output.type.tensor_type.elem_type, dims))
 
 
 def _take_hint(output: Value, hint: TypeProto) -> None:

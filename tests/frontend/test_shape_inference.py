@@ -231,6 +231,31 @@ def test_no_window_begins_in_the_padding_after_the_end(operator: str, length: in
     assert onnxcost.estimate(made).graph.outputs[0].dims == y.shape
 
 
+@pytest.mark.parametrize("size", [3, 5, 10, 20, 30])
+@pytest.mark.parametrize("scale", [1.3, 1.4, 1.5, 1.7, 4 / 3])
+@pytest.mark.parametrize(
+    ("opset", "node"),
+    [
+        (8, "Upsample <scales = [1.0, 1.0, {}, 1.0]> (x)"),
+        (9, "Upsample (x, s)"),
+        (10, "Resize (x, s)"),
+        (13, "Resize (x, , s)"),
+        (18, "Resize <axes = [2, -1]> (x, , t)"),
+    ],
+)
+def test_scales_make_the_sizes_of_onnxruntime(opset: int, node: str, scale: float, size: int) -> None:
+    """Products of floats of 32 bits: 7 rows of 5 with 1.4, of which onnx makes 6."""
+    made = model(f"(float[1,1,{size},4] x) => (float[1,1,h,w] y) {{ y = {node.format(scale)} }}", opset=opset)
+    made.graph.output[0].type.tensor_type.ClearField("shape")
+    for name, scales in (("s", [1, 1, scale, 1]), ("t", [scale, 1])):
+        made.graph.initializer.append(onnx.numpy_helper.from_array(np.array(scales, np.float32), name))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    (y,) = session.run(None, {"x": np.ones((1, 1, size, 4), np.float32)})
+    assert onnxcost.estimate(made).graph.outputs[0].dims == y.shape
+
+
 def test_onnx_infers_equal_nodes_of_several_models_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     infer = onnx.shape_inference.infer_node_outputs
