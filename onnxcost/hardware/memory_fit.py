@@ -125,7 +125,7 @@ def _process(key: Same, block: int) -> Process:
 
 
 def _gathered_tables(graph: Graph) -> Set[str]:
-    """The stored tables of which Gathers alone read rows."""
+    """The stored tables that only Gathers read."""
     uses = DefUse(graph.nodes)
     found = {node.x.name for node in graph.nodes if node.key == "Gather" and node.x.is_constant and node.x.is_shaped}
     return {name for name in found if all(use.node.key == "Gather" and use.place == 0 for use in uses.reads(name))}

@@ -1,1 +1,1 @@
-"""How cost grows: exact polynomials in the free dims, with the domain in which they hold."""
+"""How cost scales: exact polynomials in the open dims, with the domain in which they hold; sweeps over sizes."""

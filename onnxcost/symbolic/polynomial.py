@@ -76,7 +76,7 @@ def sum_polynomials(dims: tuple[str, ...], polynomials: Iterable[Polynomial]) ->
 
 
 def count_degree(values: Sequence[int]) -> int | None:
-    """The degree of the polynomial through equally spaced values; None if their differences of no order vanish."""
+    """The degree of the polynomial through equally spaced values; None if differences of no order vanish."""
     degree = -1
     while any(values):
         if len(values) == 1:

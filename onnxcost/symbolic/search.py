@@ -43,7 +43,7 @@ def find_formulas(counter: SizeCounter, *, are_given: bool) -> tuple[SizeCounter
     or if one of the dims has none and they ``are_given``.
     """
     lines, notes = _find_lines(counter, are_given)
-    # A lookup in a table is read at most once per row, which may limit the formula of the reads and no other.
+    # The rows of a table are read at most once, which may limit the formula of the reads and no other.
     for metrics in ({"read_bytes"}, TRAFFIC) if any(map(ends_early, lines.values())) else ():
         without = counter.drop(metrics)
         others, said = _find_lines(without, are_given)
