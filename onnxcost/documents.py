@@ -102,7 +102,7 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
     except RecursionError:
         raise InputError(f"cannot read '{name}': {_TOO_DEEP}") from None
     except ValueError as error:
-        # Python refuses integers of more than 4,300 digits, and does not say where they are.
+        # Python refuses integers of more than 4,300 digits, and does not report their position.
         long = _MANY_DIGITS.search(text)
         line = text.count("\n", 0, long.start()) + 1 if long else 0
         beginning = text.splitlines()[line - 1][:40] if long else ""
@@ -120,7 +120,7 @@ def parse_json(text: str | bytes) -> Any:
     import json
 
     try:
-        # Python refuses more digits without saying where they are; as infinity they are found below.
+        # Python refuses more digits without reporting their position; as infinity, they are found below.
         document = json.loads(
             text, parse_int=lambda digits: int(digits) if len(digits) < 4300 else float(digits), object_pairs_hook=_unique
         )

@@ -33,7 +33,7 @@ CLICK_PIPE_BROKEN = 1
 
 
 def say(kind: str, message: str) -> int:
-    """One line on stderr: ``onnxcost: error: …``, wrapped where that is a terminal; returns the number of its lines.
+    """One line on stderr: ``onnxcost: error: …``, wrapped if stderr is a terminal; returns the number of its lines.
 
     Control characters in it become ``?``.
     """
@@ -70,7 +70,7 @@ MOST_MESSAGES = 2
 def say_first(messages: Iterable[Notice], *, shows_all: bool, rows: int | None = None) -> int:
     """Say the most urgent messages, each once, and how many more there are; returns the number of lines.
 
-    They are MOST_MESSAGES at most unless all are asked for, and fewer where a terminal has no more than ``rows`` for them.
+    They are MOST_MESSAGES at most unless all are asked for, and fewer if a terminal has only ``rows`` for them.
     """
     waiting = sorted(dict.fromkeys(messages), key=lambda message: URGENCY.index(message.kind))
     shown = len(waiting) if shows_all else 0

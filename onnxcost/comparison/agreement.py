@@ -265,7 +265,7 @@ def _choose_feeds(model: _CheckedModel) -> _CheckedModel:
 
 
 def _pair_inputs(first: _CheckedModel, other: _CheckedModel) -> _CheckedModel:
-    """The other model with the sources of its inputs, except for inputs that were given for it alone."""
+    """The other model with the sources of its inputs, except for inputs that were given only for it."""
     own = {*other.spec.values, *other.spec.inputs} - first.feeds.keys()
     wanted = {name: feed for name, feed in other.feeds.items() if name not in own}
     found = counterparts(first.feeds, wanted, _fits)

@@ -30,7 +30,7 @@ def load_report(path: str, board: str = "") -> Document:
 
 
 def boards_in(path: str) -> list[str]:
-    """The names of the boards in a saved file; none in that of one machine, or where it cannot be read."""
+    """The names of the boards in a saved file; none in that of one machine, or if it cannot be read."""
     try:
         boards = _load(path).get("boards")
         return [str(board["board"]) for board in boards] if isinstance(boards, list) else []

@@ -26,7 +26,7 @@ and 2 additions for the two that are near, ((A·t − 5A)·t + 8A)·t − 4A wit
 
 
 def neighbors(reach: int, before: int, after: int, antialias: bool) -> int:
-    """The positions that take part along one axis: one where the axis keeps its size, more where antialiasing shrinks it."""
+    """The positions that take part along one axis: one if the axis keeps its size, more if antialiasing shrinks it."""
     if before == after:
         return 1
     return 2 * -(-reach * before // after) if antialias and after < before else 2 * reach

@@ -217,11 +217,11 @@ RULES: Mapping[str, ShapeRule] = {
     **dict.fromkeys(("Cast", "Concat", "Split", "Reshape", "Tile", "Pad", "GRU", "LSTM", "RNN"), _old_types),
 }
 """For operators as their first opsets defined them, for which onnx infers no shapes, and for pools that onnxruntime shapes
-otherwise; used only where a shape is open.
+differently; used only if a shape is open.
 """
 
 
 def with_rules(table: dict[str, Callable[[Node], Work]]) -> FormulaTable:
-    """The table with these rules beside its formulas."""
+    """The table with these rules added to its formulas."""
     found = {name: table.get(name) for name in RULES}
     return table | {name: replace(each, shapes=RULES[name]) for name, each in found.items() if isinstance(each, Formula)}

@@ -26,7 +26,7 @@ class Formula:
     docstring or the maths define (``out`` and ``in`` are element counts of the first output and input).
 
     ``shapes`` gives the outputs' types of an operator that onnx has no schema for, or whose schema infers none; ``bounds``
-    gives the largest that they can be where the elements of the inputs decide. ``at_most`` says whether a node's count is
+    gives the largest that they can be if the elements of the inputs decide. ``at_most`` says whether a node's count is
     only the most that it can be, because those elements decide what is done.
     """
 

@@ -16,7 +16,7 @@ DOMAIN = "ai.onnx.preview.training"
 
 
 def _groups(node: Node, count: int) -> list[tuple[Tensor, ...]]:
-    """The tensors behind R and T, in ``count`` groups of equal length: the weights first, the gradients second."""
+    """The tensors after R and T, in ``count`` groups of equal length: the weights first, the gradients second."""
     tensors = [tensor for tensor in node.inputs[2:] if tensor is not None]
     length = len(tensors) // count
     return [tuple(tensors[start : start + length]) for start in range(0, count * length, length)]

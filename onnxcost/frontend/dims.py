@@ -96,7 +96,7 @@ def fill_containers(
 
 
 def _make_value(name: str, type_: TypeProto, given: Any) -> Value:
-    """A value of the type; where a tensor or a list of tensors was given, with its type and elements."""
+    """A value of the type; if a tensor or a list of tensors was given, with its type and elements."""
     if given is not None and type_.HasField("tensor_type"):
         return known_value(name, _tensor(name, given, type_.tensor_type.elem_type))
     value = Value(name)

@@ -63,7 +63,7 @@ class LongList:
             self._add(_decode(content, ends[::2] + 1, ends[1::2]))
 
     def add_payload(self, content: bytes) -> None:
-        """Adds a string, or numbers without tags. Raises ModelError where the last one is not complete."""
+        """Adds a string, or numbers without tags. Raises ModelError if the last one is incomplete."""
         import numpy as np
 
         if self.field == STRINGS:

@@ -108,7 +108,7 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
 
 
 def _as_initial(name: str, constant: Value) -> Value:
-    """The constant under another name. What it is computed from fills the constant alone."""
+    """The constant under another name. If it is computed, its elements come from the constant."""
     is_computed = constant.folds_from is not None
     same_as = constant if is_computed else constant.same_as
     return replace(constant, name=name, is_constant=False, folds_from=None, same_as=same_as, kind=0)

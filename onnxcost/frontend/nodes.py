@@ -179,7 +179,7 @@ def _attributes(step: Step, op_type: str, opset: int | None, inputs: tuple[Tenso
 
 
 def _softmax_axes(attributes: Mapping[str, Any], since: int, inputs: tuple[Tensor | None, ...]) -> dict[str, Any]:
-    """Before opset 13 the Softmax family reduced over all axes from ``axis`` on, since then over ``axis`` alone."""
+    """Before opset 13 the Softmax family reduced over all axes from ``axis`` on, since then only over ``axis``."""
     if not inputs or inputs[0] is None or inputs[0].dims is None:
         return {}
     rank = len(inputs[0].dims)

@@ -71,7 +71,7 @@ def _random(name: str, dtype: str, shape: tuple[int, ...]) -> Any:
 
     generator = np.random.default_rng(zlib.crc32(name.encode()))
     if np.issubdtype(np.dtype(dtype), np.integer):
-        # Zero points as quantizers choose them: onnxruntime is faster where a weight's is 0.
+        # Zero points as in quantizers: onnxruntime is faster if a weight's is 0.
         is_weight = dtype == "int8" and len(shape) > 0
         return generator.integers(-8, 8, shape).astype(dtype) if is_weight else np.full(shape, 128 * (dtype == "uint8"), dtype)
     if not shape:

@@ -133,7 +133,7 @@ def _gathered_tables(graph: Graph) -> Set[str]:
 
 def _loading(graph: Graph, folded: Graph, block: int, *, inside: bool) -> Loading:
     """NchwcTransformer converts the weights of convolutions, which ConvBNFusion and its like have multiplied before; products
-    are packed one by one, each beside its original.
+    are packed one by one, each in addition to its original.
     """
     steps = optimize(graph, blocked=block > 0, block=block)
     blocked, packed = _read((step for step in steps if step.is_blocked), {"Conv": (1,)}), _read(steps, PACKED)

@@ -74,7 +74,7 @@ EFFICIENCIES: Mapping[str, Efficiency] = {
         "not checked against published figures: matrix units are taken to fill as the GPUs' do, or half as well",
     ),
 }  # fmt: skip
-"""By the kind of the device and the part that computes, or by the part alone. ``start`` and ``once`` also have the worst first.
+"""By the kind of the device and the part that computes, or only by the part. ``start`` and ``once`` also have the worst first.
 """
 
 
@@ -117,7 +117,7 @@ def on_chip(device: Device) -> OnChip:
 
 
 class Bound(NamedTuple):
-    """The lower bound of the time, and the figures behind it.
+    """The lower bound of the time, and the figures that it is computed from.
 
     ``rates`` are operations per second of all parts together, by the model's types, and ``work`` the seconds of all
     multiply-accumulates at them. ``moved`` are the bytes that must cross a bus, ``kept`` those that the chip may hold from one

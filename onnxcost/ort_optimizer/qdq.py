@@ -1,7 +1,7 @@
 """The operators between DequantizeLinear and QuantizeLinear that onnxruntime runs on integers.
 
 Its passes are EnsureUniqueDQForNodeUnit, QDQS8ToU8Transformer, QDQSelectorActionTransformer, ReluQuantFusion and
-ClipQuantFusion. Weights alone are dequantized inside of MatMulNBits: DQMatMulToMatMulNBits.
+ClipQuantFusion. If only weights are quantized, MatMulNBits dequantizes them: DQMatMulToMatMulNBits.
 """
 
 from __future__ import annotations

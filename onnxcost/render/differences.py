@@ -293,7 +293,7 @@ def agreement_sentences(comparison: Comparison) -> list[str]:
 
 
 def agreement_lines(comparison: Comparison, screen: Screen) -> list[Line]:
-    """The outputs beside those of the first model; nothing if they were not compared."""
+    """The outputs compared with those of the first model; empty if they were not."""
     if not any(_agreements(comparison)):
         return []
     lines: list[Line] = [((plain(agreement_title(comparison)), "title"),)]

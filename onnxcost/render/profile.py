@@ -200,7 +200,7 @@ def profile_markdown(profile: Profile, view: ProfileView) -> str:
 
 
 def profile_csv(profile: Profile, view: ProfileView) -> str:
-    """One line per node, or per operator or module where that is the only table of the view."""
+    """One line per node, or per operator or module if that is the only table of the view."""
     document = profile.to_dict()["profile"]
     if view.by == ("module",):
         rows: list[tuple[Spent, Mapping[str, Any]]] = [*zip(profile.by_scope(), document["by_module"], strict=True)]

@@ -207,7 +207,7 @@ def _best(swept: Sweep) -> list[str]:
 
 
 def _where(point: SweepPoint) -> str:
-    """`` at sequence = 128``: the sizes beside the batch."""
+    """`` at sequence = 128``: the sizes other than the batch."""
     return f" at {sizes_text(dict(point.apart))}" if point.apart else ""
 
 

@@ -122,7 +122,7 @@ def causes_text(verdict: Verdict) -> str:
 
 
 def remedy_text(verdict: Verdict, none: str = "–") -> str:
-    """``int8: 190–1,612 FPS``, and "perhaps" before it where that is only marginal."""
+    """``int8: 190–1,612 FPS``, and "perhaps" before it if that is only marginal."""
     for change, after in verdict.remedies:
         fps = after.prediction.fps
         speed = f": {interval_text(fps)} FPS" if fps else ""

@@ -98,13 +98,13 @@ def environment(other_work: float | None) -> Environment:
 
 
 def governor(root: Path = ROOT) -> str | None:
-    """What sets the frequency of the usable cores, ``performance``; several where they differ, None if unknown."""
+    """What sets the frequency of the usable cores, ``performance``; several if they differ, None if unknown."""
     places = (root / f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor" for core in _usable_core_numbers())
     return ", ".join(sorted(set(_read_texts(*places).split()))) or None
 
 
 def usable_cores(root: Path = ROOT) -> float:
-    """The cores that the process may run on, or less where a control group limits its share of their time."""
+    """The cores that the process may run on, or less if a control group limits its share of their time."""
     allowed = len(_usable_core_numbers())
     limit = cpu_limit(root)
     return float(allowed if limit is None else min(allowed, limit))

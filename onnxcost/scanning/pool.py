@@ -167,7 +167,7 @@ class Worker:
             raise
 
     def take(self, waiting: deque[ModelSpec], ahead: int) -> None:
-        """Send tasks until there are ``ahead`` behind the first one."""
+        """Send tasks until there are ``ahead`` after the first one."""
         while waiting and len(self.tasks) <= ahead:
             self.give(waiting.popleft())
 

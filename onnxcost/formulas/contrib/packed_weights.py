@@ -23,7 +23,7 @@ from onnxcost.graph import NO_WORK, Node, Work
 
 
 class Packing(NamedTuple):
-    """What dequantizes a weight, and the scale of each ``run`` of weights where it is itself a product."""
+    """What dequantizes a weight, and the scale of each ``run`` of weights if it is itself a product."""
 
     each: Work
     run: int = 1
@@ -102,7 +102,7 @@ def gather_packed(node: Node) -> Work:
          flops="MoE, + tokens for ε, + tokens·k for s; also the dequantizations of the used experts' weights",
          shapes=like_input)  # fmt: skip
 def moe_packed(node: Node) -> Work:
-    """Gated by SiLU, or max(X, 0)² alone; the weights of the chosen experts are normalized to a sum of 1, times s.
+    """Gated by SiLU, or only max(X, 0)²; the weights of the chosen experts are normalized to a sum of 1, times s.
 
     The weights are input 5, or a softmax of the scores that select the experts. The most experts that the tokens can choose are
     used.
