@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import ModelProto
 
 from onnxcost import estimate
 from tests.modeltext import model
 
+ANY = "m = ReduceMax<keepdims = 0>(x) i = Cast<to = 7>(m)"
 # Of x, 2 × 6 × 4, and y, 2 × 3 × 4: sequences of them, and what is taken out or joined again.
 NODES = {
     "the first": "s = SequenceConstruct(x, y) z = SequenceAt(s, zero)",
@@ -46,6 +48,25 @@ NODES = {
     "an optional sequence": "e = SequenceConstruct(x, y) o = Optional(e) s = OptionalGetElement(o) z = SequenceAt(s, one)",
     "whether there is one": "o = Optional(y) h = OptionalHasElement(o) z = If (h) <then_branch = a () => (t) { t = Relu(x) }, "
     "else_branch = b () => (t) { t = Relu(y) }>",
+    # ANY is a position that only a run knows, 1 here.
+    "any of two alike": f"{ANY} s = SequenceConstruct(y, y) z = SequenceAt(s, i)",
+    "inserted anywhere among its like": f"{ANY} e = SequenceConstruct(y, y) s = SequenceInsert(e, y, i) "
+    "z = SequenceAt(s, zero)",
+    "the number after an insertion": f"{ANY} e = SequenceConstruct(y) s = SequenceInsert(e, y, i) n = SequenceLength(s) "
+    "f = Unsqueeze(n, zeros) z = Expand(w, f)",
+    "erased anywhere among its like": f"{ANY} e = SequenceConstruct(y, y) s = SequenceErase(e, i) z = SequenceAt(s, zero)",
+    "the only one is erased": "e = SequenceConstruct(x) s = SequenceErase(e) r = SequenceInsert(s, y) z = SequenceAt(r, zero)",
+    "no optional, but an element": "h = OptionalHasElement(y) z = If (h) <then_branch = a () => (t) { t = Relu(x) }, "
+    "else_branch = b () => (t) { t = Relu(y) }>",
+    "no element": "h = OptionalHasElement() z = If (h) <then_branch = a () => (t) { t = Relu(x) }, "
+    "else_branch = b () => (t) { t = Relu(y) }>",
+}  # fmt: skip
+UNKNOWN = {
+    "any of two": f"{ANY} s = SequenceConstruct(x, y) z = SequenceAt(s, i)",
+    "inserted anywhere": f"{ANY} e = SequenceConstruct(x, x) s = SequenceInsert(e, y, i) z = SequenceAt(s, zero)",
+    "erased anywhere": f"{ANY} e = SequenceConstruct(x, y, x) s = SequenceErase(e, i) z = SequenceAt(s, zero)",
+    "behind the last": "s = SequenceConstruct(x, x, y) z = SequenceAt(s, three)",
+    "in front of the first": "s = SequenceConstruct(x, y) z = SequenceAt(s, minus_three)",
 }  # fmt: skip
 NUMBERS = (
     "int64 zero = {0}, int64 one = {1}, int64 last = {-1}, int64 minus_two = {-2}, int64 minus_three = {-3}, "
@@ -53,10 +74,21 @@ NUMBERS = (
 )
 
 
-@pytest.mark.parametrize("nodes", NODES.values(), ids=NODES.keys())
-def test_shapes_are_those_of_a_run(nodes: str) -> None:
+def build(nodes: str) -> ModelProto:
     made = model(f"(float[2, 6, 4] x, float[2, 3, 4] y) => (float[a, b, c] z) <{NUMBERS}> {{ {nodes} }}", opset=18)
     made.graph.output[0].type.tensor_type.ClearField("shape")
+    return made
+
+
+@pytest.mark.parametrize("nodes", UNKNOWN.values(), ids=UNKNOWN.keys())
+def test_what_only_a_run_knows_has_no_shape(nodes: str) -> None:
+    """Nothing more than what all elements share."""
+    assert estimate(build(nodes)).graph.outputs[0].dims == (2, None, 4)
+
+
+@pytest.mark.parametrize("nodes", NODES.values(), ids=NODES.keys())
+def test_shapes_are_those_of_a_run(nodes: str) -> None:
+    made = build(nodes)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -8,7 +8,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxcost.frontend.values import array_of, elements_in
 
-TYPES = ["float32", "float64", "float16", "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))]
+TYPES = [
+    "float32",
+    "float64",
+    "float16",
+    "bool",
+    "complex64",
+    "complex128",
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+]
 
 
 @pytest.mark.parametrize("dtype", TYPES)

@@ -52,6 +52,21 @@ def test_what_a_model_needs_where(device: object, expected: dict[str, tuple[int,
     assert {fit.basis for fit in fits} == {"estimate"}
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("microcontroller", "{flash} KiB of code, 610 bytes a step and 5 a channel"),
+        ("microcontroller", "560 bytes of RAM a step"),
+        ("microcontroller float32", "{flash} KiB of code and 610 bytes a step"),
+        ("cpu", "a Python process that has run a small model"),
+    ],
+)
+def test_what_a_runtime_needs_is_as_its_sources_say(name: str, said: str) -> None:
+    memory, flash, reasoning = RUNTIMES[name]
+    assert said.format(flash=flash // KI) in reasoning
+    assert memory % (8 * MI) == flash % KI == 0
+
+
 RESIDUAL = """(float[1,4,8,8] x) => (float[1,4,8,8] y) {
     a = Relu(x) b = Conv<pads = [1, 1, 1, 1]>(a, w, k) c = Conv<pads = [1, 1, 1, 1]>(b, v, l)
     s = Add(c, a) t = Relu(s) y = Neg(t)
