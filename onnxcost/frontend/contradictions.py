@@ -99,11 +99,13 @@ def check_channels(step: Step) -> None:
         return
     given, weight = step.inputs[0].dims or (), kernel.dims or ()
     group = step.attributes["group"].i if "group" in step.attributes else 1
-    if len(given) > 2 and weight and len(weight) != len(given):
+    if len(given) < 3 or not weight:
+        return
+    if len(weight) != len(given):
         refuse_contradiction(step, f"its weight has {len(weight)} dims, but its input has {len(given)}")
-    if len(given) > 2 and len(weight) > 2 and isinstance(weight[1], int) and given[1] != group * weight[1]:
-        pairs = [(given[1], group * weight[1])] if isinstance(given[1], int) else []
-        refuse_contradiction(step, f"its weight is for {group * weight[1]} channels, not {given[1]}", pairs)
+    elif isinstance(weight[1], int) and isinstance(given[1], int) and given[1] != group * weight[1]:
+        message = f"its weight is for {group * weight[1]} channels, not {given[1]}"
+        refuse_contradiction(step, message, [(given[1], group * weight[1])])
 
 
 _NORM, _RECURRENT = ((0, 1, 1, 0),), ((0, 2, 1, 2), (5, 0, 1, 0), (5, 1, 0, 1), (5, 2, 2, 2))
@@ -292,8 +294,9 @@ def mismatches(step: Step) -> list[tuple[int, int]]:
         size = _size(step, 0, axis)
         if size is not None and factor > 0 and size % factor:
             pairs.update(((size, factor * times), None) for times in (-(-size // factor), size // factor) if times > 0)
-    if operator == "Split" and (size := _size(step, 0, _number(step, "axis", 0))) is not None:
-        pairs[size, sum(_wanted(step, "split"))] = None
+    pieces = _wanted(step, "split") if operator == "Split" else []
+    if pieces and (size := _size(step, 0, _number(step, "axis", 0))) is not None:
+        pairs[size, sum(pieces)] = None
     if operator in _SLIDING and shapes:
         window = next((list(a.ints) for name, a in step.attributes.items() if name == "kernel_shape"), shapes[-1][0][2:])
         pairs.update(((room, size), None) for room, size in zip(shapes[0][0][2:], window, strict=False) if room < size)

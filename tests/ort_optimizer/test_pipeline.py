@@ -184,3 +184,10 @@ def test_the_working_set_is_constants_and_peak_activations() -> None:
     """Two matrices of 40,000 bytes, one of them read twice; the input, what is made, and what it is made of: 400 bytes each."""
     graph = graph_of(model("(float[1,100] x) => (float y) { t = MatMul(x, w) u = MatMul(t, v) y = MatMul(u, w) }", **SQUARES))
     assert footprint_of(graph, optimize(graph, blocked=False)) == 2 * 40_000 + 3 * 400
+
+
+def test_the_working_set_where_a_shape_is_unknown() -> None:
+    """The constants alone: 3 numbers of 4 bytes, read by two nodes."""
+    text = "(float[4] x) => (float y) { t = acme.Mine(x) u = Mul(t, k) y = Add(u, k) }"
+    graph = graph_of(model(text, domains=', "acme" : 1', k=(3, 1)))
+    assert footprint_of(graph, optimize(graph, blocked=False)) == 3 * 4
