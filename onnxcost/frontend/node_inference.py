@@ -89,6 +89,7 @@ class Inference:
                 self._derive(step, schema, scope, fold=True)
             _mask_of_dropout(step)
             _scale_sizes(step, self.opsets)
+            _transposed_sizes(step)
             check_reshape(step)
             check_window(step)
             check_channels(step)
@@ -286,6 +287,31 @@ def _scale_sizes(step: Step, opsets: Mapping[str, int]) -> None:
             dims[axis] = int(np.float32(scale) * np.float32(size))
     if dims != list(output.dims):
         output.learn(tensor_type(output.type.tensor_type.elem_type, dims))
+
+
+def _transposed_sizes(step: Step) -> None:
+    """A ConvTranspose with automatic padding makes its input's sizes times the strides, or less if the windows end before that.
+    onnx adds ``output_padding`` to these sizes.
+    """
+    attributes = step.attributes
+    if step.node.op_type != "ConvTranspose" or step.domain or not {"auto_pad", "output_padding"} <= attributes.keys():
+        return
+    (x, weight), output = step.inputs[:2], step.outputs[0]
+    if x is None or weight is None or output is None or output.type is None or not (x.dims and weight.dims and output.dims):
+        return
+    if not attributes["auto_pad"].s.startswith(b"SAME") or "output_shape" in attributes:
+        return
+    count = len(x.dims) - 2
+    strides, dilations, added = (
+        attributes[name].ints[:] if name in attributes else [usual] * count
+        for name, usual in (("strides", 1), ("dilations", 1), ("output_padding", 0))
+    )
+    dims = list(output.dims)
+    for axis, (size, kernel) in enumerate(zip(x.dims[2:], weight.dims[2:], strict=True)):
+        if isinstance(size, int) and isinstance(kernel, int):
+            whole = (size - 1) * strides[axis] + added[axis] + (kernel - 1) * dilations[axis] + 1
+            dims[axis + 2] = min(size * strides[axis], whole)
+    output.learn(tensor_type(output.type.tensor_type.elem_type, dims))
 
 
 def _take_hint(output: Value, hint: TypeProto) -> None:

@@ -256,6 +256,22 @@ def test_scales_make_the_sizes_of_onnxruntime(opset: int, node: str, scale: floa
     assert onnxcost.estimate(made).graph.outputs[0].dims == y.shape
 
 
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4])
+@pytest.mark.parametrize(("stride", "dilation", "added"), [(2, 1, 0), (2, 1, 1), (2, 2, 1), (3, 1, 1), (3, 1, 2), (3, 2, 0)])
+@pytest.mark.parametrize("padding", ["SAME_UPPER", "SAME_LOWER"])
+def test_a_transposed_convolution_with_automatic_padding(
+    padding: str, stride: int, dilation: int, added: int, kernel: int
+) -> None:
+    attributes = f'auto_pad = "{padding}", strides = [{stride}], dilations = [{dilation}], output_padding = [{added}]'
+    made = model(f"(float[1,2,5] x) => (float[1,3,n] y) {{ y = ConvTranspose <{attributes}> (x, w) }}", w=(2, 3, kernel))
+    made.graph.output[0].type.tensor_type.ClearField("shape")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    (y,) = session.run(None, {"x": np.ones((1, 2, 5), np.float32)})
+    assert onnxcost.estimate(made).graph.outputs[0].dims == y.shape
+
+
 def test_onnx_infers_equal_nodes_of_several_models_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     infer = onnx.shape_inference.infer_node_outputs
