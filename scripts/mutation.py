@@ -252,10 +252,11 @@ def try_mutation(work: tuple[MutationSpec, tuple[list[str], ...]]) -> tuple[bool
 def _copy_tree(folder: str) -> None:
     """In a process of the pool: work in a copy of the project."""
     tree = Path(tempfile.mkdtemp(dir=folder))
-    for name in ("onnxcost", "tests", "models", "scripts", "docs"):
+    for name in ("onnxcost", "tests", "models", "scripts", "docs", ".github"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"):
-        shutil.copy(ROOT / name, tree)
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, tree)
     os.environ.update(_environment(tree))
     os.chdir(tree)
     # Compiled once, not for each mutant.
