@@ -255,7 +255,7 @@ def _copy_tree(folder: str) -> None:
     for name in ("onnxcost", "tests", "models", "scripts", "docs", ".github"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in ROOT.iterdir():
-        if path.is_file():
+        if path.is_file() and path.name != ".git":  # that of a linked working tree
             shutil.copy(path, tree)
     os.environ.update(_environment(tree))
     os.chdir(tree)
