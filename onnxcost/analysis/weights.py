@@ -43,7 +43,8 @@ def weights_by_node(graph: Graph) -> tuple[Weights, ...]:
     """
     uses = ConstantUses(graph)
     unread = {name: tensor for name, tensor in graph.constants.items() if tensor.is_shaped and _may_count(tensor)}
-    weights = [_first_read(node, unread, uses) for node in graph.nodes]
+    # Only trees and other models of ai.onnx.ml have learned numbers without inputs.
+    weights = [_first_read(node, unread, uses) if node.inputs or node.domain else NONE for node in graph.nodes]
     for position, node in enumerate(graph.nodes):
         for idle in idle_nodes(node) if node.branches or node.idle else ():
             weights[position] = weights[position].plus(_first_read(idle, unread, uses))

@@ -112,7 +112,8 @@ def estimate(
     if out.is_screen and is_brief and measuring.changes["arena"] is None:
         measuring = measuring._replace(changes={**measuring.changes, "arena": False})  # it is not shown
     language = None
-    if is_brief and out.format == "table" and not (spec.shapes or spec.dims):
+    # A decoder has at least two inputs: tokens, and a cache or a state.
+    if is_brief and out.format == "table" and not (spec.shapes or spec.dims) and len(report.graph.inputs) > 1:
         from onnxcost.generation.language import describe_decoder
 
         language = describe_decoder(stored, report, formulas)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from onnxcost.errors import ModelError
@@ -28,10 +29,21 @@ NAMES = re.compile(rb"(?:nodes|target|class|leaf)_\w+|coefficients|support_vecto
 FLOATS, INTS, STRINGS = 7, 8, 9
 """The fields of AttributeProto."""
 
-_SHORT = b"|".join(b"\\x%02x.{%d}" % (size, size) for size in range(24))
-TAGGED = re.compile(rb"(?:\x3d.{4})++|(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])++|(?:\x4a(?:" + _SHORT + rb"))++", re.DOTALL)
-"""Floats, integers or short strings, one after the other, each with its tag."""
-SHORT_STRING = re.compile(rb"\x4a(?:" + _SHORT + rb")", re.DOTALL)
+_SHORT_STRING = rb"\x4a(?:" + b"|".join(b"\\x%02x.{%d}" % (size, size) for size in range(24)) + rb")"
+
+
+# Functions, because few models need them, and to compile them takes 3 ms.
+@cache
+def tagged() -> re.Pattern[bytes]:
+    """Floats, integers or short strings, one after the other, each with its tag."""
+    return re.compile(rb"(?:\x3d.{4})++|(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])++|(?:" + _SHORT_STRING + rb")++", re.DOTALL)
+
+
+@cache
+def short_string() -> re.Pattern[bytes]:
+    """One of these strings."""
+    return re.compile(_SHORT_STRING, re.DOTALL)
+
 
 _TYPES = {1: "f", 6: "i", 7: "q"}
 """TensorProto's numbers of the types of arrays: float32, int32 and int64."""
@@ -51,11 +63,13 @@ class LongList:
         return next(number for number, code in _TYPES.items() if code == self.array.typecode)
 
     def add_tagged(self, content: bytes) -> None:
-        """Adds what ``TAGGED`` matches."""
+        """Adds what ``tagged`` matches."""
         import numpy as np
 
         if self.field == STRINGS:
-            self.array.extend([self.strings.setdefault(each[2:], len(self.strings)) for each in SHORT_STRING.findall(content)])
+            self.array.extend(
+                [self.strings.setdefault(each[2:], len(self.strings)) for each in short_string().findall(content)]
+            )
         elif self.field == FLOATS:
             self.array.frombytes(np.frombuffer(content, np.uint8).reshape(-1, 5)[:, 1:].tobytes())
         else:

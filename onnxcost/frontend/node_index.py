@@ -91,7 +91,7 @@ class NodeIndex:
         """The nodes that read a value, each with the input that it is."""
         found: dict[str, list[tuple[NodeProto, int]]] = {}
         for node in self.nodes:
-            for position, name in enumerate(node.input):
+            for position, name in enumerate(node.input[:]):
                 found.setdefault(name, []).append((node, position))
         return found
 
@@ -101,7 +101,7 @@ class NodeIndex:
         stored = self._model.graph.initializer if self._model is not None else ()
         found = {tensor.name: tuple(tensor.dims[:]) for tensor in stored}
         for node in self.nodes:
-            for attribute in node.attribute:
+            for attribute in node.attribute[:]:
                 if node.op_type == "Constant" and attribute.name == "value" and node.output:
                     found[node.output[0]] = tuple(attribute.t.dims[:])
                 if attribute.HasField("g"):

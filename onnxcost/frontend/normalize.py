@@ -153,7 +153,7 @@ def nodes_in(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
     """The nodes and those of their bodies."""
     for node in nodes:
         yield node
-        for attribute in node.attribute:
+        for attribute in node.attribute[:]:
             for graph in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
                 yield from nodes_in(graph.node)
 

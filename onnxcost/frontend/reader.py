@@ -15,7 +15,7 @@ from onnxcost.documents import is_whole
 from onnxcost.errors import ModelError
 from onnxcost.frontend.byte_source import LARGEST, ByteSource, open_source
 from onnxcost.frontend.file_kinds import FILE_BYTES, NOT_STORED, describe_file
-from onnxcost.frontend.long_lists import FLOATS, INTS, LONG, NAMES, SHORT_STRING, STRINGS, TAGGED, LongList
+from onnxcost.frontend.long_lists import FLOATS, INTS, LONG, NAMES, STRINGS, LongList, short_string, tagged
 from onnxcost.frontend.stored_graphs import StoredGraphs, read_graphs
 from onnxcost.spec import ModelSource
 
@@ -191,7 +191,7 @@ class _Walk:
         if kind == "Attribute" and end - start > LONG and self._mark and self._copy_list(start, end):
             return
         children, dropped, string = _CHILDREN[kind], _DROPPED.get(kind, ()), _STRING.get(kind)
-        for number, size, at, after in self._fields(start, end, TAGGED if kind == "Attribute" else None):
+        for number, size, at, after in self._fields(start, end, tagged() if kind == "Attribute" else None):
             if number in dropped or (size > LARGE and number == string):
                 self._keep_to(at)
                 self._done = after
@@ -234,7 +234,7 @@ class _Walk:
 
         A Constant's list becomes its tensor without data.
         """
-        fields = self._fields(start, end, TAGGED)
+        fields = self._fields(start, end, tagged())
         number, size, _, after = next(fields, (0, 0, start, start))
         name = bytes(self._data[after - size - self._start : after - self._start]) if number == 1 else b""
         constant = _CONSTANT_LISTS.get(name)
@@ -250,7 +250,7 @@ class _Walk:
                 continue
             content = self._take(at, after)
             if constant and field == STRINGS:  # which are seldom the same
-                strings += 1 if number else len(SHORT_STRING.findall(content))
+                strings += 1 if number else len(short_string().findall(content))
             elif number:
                 found.add_payload(content[len(content) - size :])
             else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from onnxcost.generation.decoder import tokens_of_run
 from onnxcost.render.escaping import html, markdown, plain
 from onnxcost.render.formats import (
     LABEL_WIDTH,
@@ -110,6 +109,8 @@ def _first_names(names: Iterable[str]) -> list[str]:
 
 def measurement_entries(measurement: Measurement, report: CostReport | None, glyphs: Glyphs) -> list[Entry]:
     """What was measured; ``report`` has the estimate that the memory is compared with."""
+    from onnxcost.generation.decoder import tokens_of_run  # only a measurement needs it
+
     tokens = tokens_of_run(report.graph) if report is not None else 0
     shown = [*_latency(measurement), *_throughput(measurement, glyphs, tokens), *_once(measurement)]
     shown += _memory(measurement, report)

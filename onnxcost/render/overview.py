@@ -8,7 +8,6 @@ from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING
 
 from onnxcost.costs import Counted, Group
-from onnxcost.generation.decoder import tokens_of_run
 from onnxcost.render.escaping import plain
 from onnxcost.render.formats import (
     LABEL_WIDTH,
@@ -293,6 +292,8 @@ def _conditions(measurement: Measurement) -> str:
 def verdict_lines(report: CostReport, view: View, screen: Screen, measurement: Measurement | None = None) -> list[Line]:
     """The result in one line: the latency, else the counts, and the fewest nodes with half of the work."""
     if measurement:
+        from onnxcost.generation.decoder import tokens_of_run  # only a measurement needs it
+
         pieces = [speed_text(measurement, tokens_of_run(report.graph))]
     else:
         name, unit = view.convention.name, view.convention.unit
