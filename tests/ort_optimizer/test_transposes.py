@@ -24,6 +24,7 @@ CONSTANTS = (
     "int64 i0 = {0}, int64 i1 = {1}, int64 i2 = {2}, int64[1] a0 = {0}, int64[1] a1 = {1}, int64[1] a2 = {2}, int64[1] a3 = {3}"
 )
 TURN = "t = Transpose<perm = [1, 0, 2]>(a)"
+ROW = "g = ReduceMax<keepdims = 0>(a, a0) k = ReduceMax<keepdims = 0>(g, a0)"
 HEADS = "t = Transpose<perm = [2, 0, 3, 1, 4]>(a)"
 GATHERED = f"{HEADS} q = Gather<axis = 0>(t, i0) k = Gather<axis = 0>(t, i1) v = Gather<axis = 0>(t, i2)"
 SLICED = f"{HEADS} q = Slice(t, a0, a1, a0) k = Slice(t, a1, a2, a0) v = Slice(t, a2, a3, a0)"
@@ -43,6 +44,10 @@ BODIES = [
     ("6,3,4", f"{TURN} u = Transpose<perm = [1, 0, 2]>(x) r = Add(t, u) y = MatMul(r, w)"),
     ("6,3,4", f"{TURN} u = Transpose<perm = [1, 0, 2]>(x) r = Concat<axis = 0>(t, u) y = MatMul(r, w)"),
     ("6,3,4", f"{TURN} u = Neg(t) r = Concat<axis = 0>(t, u) y = MatMul(r, w)"),
+    # With a value of fewer dims, which gets dims of 1.
+    ("6,3,4", f"{ROW} {TURN} r = Add(t, k) u = Transpose<perm = [1, 0, 2]>(r) y = MatMul(u, w)"),
+    ("6,3,4", f"{ROW} {TURN} r = Add(k, t) u = Transpose<perm = [0, 2, 1]>(r) y = Einsum<equation = \"abc->a\">(u)"),
+    ("6,3,4", f"{ROW} {TURN} r = Add(t, k) s = Mul(r, k) u = Transpose<perm = [1, 0, 2]>(s) y = MatMul(u, w)"),
     # Sizes of 1 cost nothing.
     ("6,1,3,4", "t = Transpose<perm = [2, 1, 0, 3]>(a) r = Squeeze(t, a1) y = MatMul(r, w)"),
     ("6,3,4", f"{TURN} r = Unsqueeze(t, a0) y = MatMul(r, w)"),
