@@ -68,3 +68,19 @@ def test_other_given_settings_are_kept(front: str) -> None:
     changed = batch.at(8, **given)
     assert shapes(estimate(model(graph), **changed).graph) == {"x": (8, 3, 10, 20), "v": (5, 4)}
     assert given == {"shapes": {"x": (2, 3, 10, 20)}, "dims": {"L": 5}}
+
+
+def test_of_batches_of_two_sizes_the_first_is_set() -> None:
+    graph = "(float[batch,3] x, float[decoder_batch,4] v) => (float[a,3] y, float[b,4] z) { y = Neg(x) z = Neg(v) }"
+    given: dict[str, Any] = {"dims": {"batch": 2, "decoder_batch": 3}}
+    batch = batch_dim(estimate(model(graph), **given).graph)
+    assert batch is not None
+    assert batch.value == 2
+    assert shapes(estimate(model(graph), **batch.at(8, {}, **given)).graph) == {"x": (8, 3), "v": (3, 4)}
+
+
+def test_an_equal_second_dim_of_a_matrix_is_no_batch() -> None:
+    graph = "(float[?,5] x, float[2,?] v) => (float[a,5] y, float[2,b] z) { y = Neg(x) z = Neg(v) }"
+    batch = batch_dim(estimate(model(graph)).graph)
+    assert batch is not None
+    assert batch.at(8, {}, {})["shapes"] == {"x": [8, 5]}

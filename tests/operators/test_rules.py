@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from onnxcost.errors import UnknownShape
 from onnxcost.graph import Node, Tensor
 from onnxcost.operators.inputs import ROLES, InputRole
+from onnxcost.operators.rules import dim
 from onnxcost.operators.traits import RECURRENT, REDUCTIONS, WINDOWS
 from tests.operators import INPUTS
 
@@ -303,3 +305,13 @@ def test_each_operator_with_weights_has_a_row() -> None:
         rule for key, roles in ROLES.items() if key in INPUTS for each in roles.values() for rule in (each.fan_in, each.packed)
     }
     assert used - rules <= {None}
+
+
+@pytest.mark.parametrize(("axis", "size"), [(-3, None), (-2, 5), (-1, None), (0, 5), (1, None), (2, None)])
+def test_a_dim_that_is_open_or_missing_is_unknown(axis: int, size: int | None) -> None:
+    tensor = Tensor("t", "float32", (5, None))
+    if size is None:
+        with pytest.raises(UnknownShape):
+            dim(tensor, axis)
+    else:
+        assert dim(tensor, axis) == size

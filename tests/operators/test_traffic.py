@@ -51,6 +51,16 @@ TRAFFIC = {
         16 + 20 + 16 + 32,
         16,
     ),
+    "a mixture with a scalar": (
+        node("com.microsoft.MoE", [*ONE, tensor("a", 5, 8, 4), tensor("s")], [tensor("y", 1, 4)], k=2),
+        16 + 20 + 256 + 4,
+        16,
+    ),
+    "a mixture without experts": (
+        node("com.microsoft.MoE", [tensor("x", 1, 4), tensor("r", 1, 0), tensor("a", 0, 8, 4)], [tensor("y", 1, 4)], k=2),
+        16,
+        16,
+    ),
     # Of 100 rows of 4 floats each table's three.
     "angles of three positions": (
         node(

@@ -12,6 +12,7 @@ from onnx.reference import ReferenceEvaluator
 
 from onnxcost.formulas import CONTROL_FLOW, FORMULAS, UNCOUNTABLE
 from onnxcost.operators import traits
+from tests.operators import INPUTS, OUTPUTS
 
 SETS: Mapping[str, frozenset[str]] = {
     name: frozenset(operators) for name, operators in vars(traits).items() if name.isupper() and not name.startswith("_")
@@ -173,3 +174,29 @@ def test_no_arithmetic(name: str) -> None:
 @pytest.mark.parametrize("name", standard("POOLS"))
 def test_windows(name: str) -> None:
     assert defs.get_schema(name).attributes["kernel_shape"].required
+
+
+# Names of outputs in the schemas, and of the inputs that these continue.
+CONTINUED = {
+    "present": "past",
+    "present_key": "past_key",
+    "present_value": "past_value",
+    "key_cache_out": "key_cache",
+    "value_cache_out": "value_cache",
+    "new_key_cache": "key_cache",
+    "new_value_cache": "value_cache",
+    "y_h": "initial_h",
+    "y_c": "initial_c",
+    "present_state": "past_state",
+    "final_state": "initial_state",
+    "conv_snapshots": "conv_state",
+    "ssm_snapshots": "ssm_state",
+}
+CACHES_AND_STATES = {**traits.CACHE_INPUTS, **traits.STATE_INPUTS}
+
+
+@pytest.mark.parametrize("key", sorted(CACHES_AND_STATES.keys() & INPUTS))
+def test_caches_and_states_by_the_names_of_the_schema(key: str) -> None:
+    inputs, outputs = INPUTS[key], OUTPUTS[key]
+    given = {made: read for made, read in CACHES_AND_STATES[key].items() if made < len(outputs)}  # only an LSTM has a cell
+    assert given == {place: inputs.index(CONTINUED[name]) for place, name in enumerate(outputs) if name in CONTINUED}
