@@ -22,6 +22,10 @@ PATTERNS = {
     "a product that a float reads, too": (
         "t = MatMul(a, w) r = QuantizeLinear(t, s, z) y = Erf(t)", ["float32", "uint8", "float32"], 0,
     ),
+    "a Relu that a float reads": ("t = MatMul(a, w) u = Relu(t) y = Erf(u)", ["float32"] * 3, 0),
+    "a Relu that is quantized and that a float reads": (
+        "t = MatMul(a, w) u = Relu(t) r = QuantizeLinear(u, s, z) y = Erf(u)", ["float32", "float32", "uint8", "float32"], 0,
+    ),
     "a product that is returned and quantized": ("y = MatMul(a, w) r = QuantizeLinear(y, s, z)", ["float32", "uint8"], 0),
     "a product with a float": (
         "f = Cast <to = 1> (q) t = MatMul(f, w) y = QuantizeLinear(t, s, z)", ["uint8", "float32", "uint8"], 0,

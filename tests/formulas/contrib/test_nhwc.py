@@ -100,6 +100,8 @@ DIMS: list[tuple[str, list[Any], dict[str, Any], tuple[int, ...]]] = [
     ("Resize", [(1, 6, 8, 4), None, None, SIZES], {}, (1, 12, 4, 4)),
     ("Resize", [(1, 6, 8, 4), None, None, SIZES[1:3]], {"axes": (1, 2)}, (1, 12, 4, 4)),
     ("Resize", [(1, 6, 8, 4), None, HALVES], {"axes": (-3, -2)}, (1, 12, 4, 4)),
+    ("GlobalAveragePool", [(1, 6, 4)], {}, (1, 1, 4)),
+    ("GlobalMaxPool", [(1, 2, 3, 4, 5)], {}, (1, 1, 1, 1, 5)),
     ("MaxUnpool", [(1, 3, 4, 2), (1, 3, 4, 2), np.array([1, 7, 9, 2])], {"kernel_shape": (2, 2)}, (1, 7, 9, 2)),
     # 2 steps of 1 and a window of 2, less a row in front; 3 steps of 2 and a window of 3, less a column behind
     ("MaxUnpool", [(1, 3, 4, 2), (1, 3, 4, 2)], {"kernel_shape": (2, 3), "strides": (1, 2), "pads": (1, 0, 0, 1)},
