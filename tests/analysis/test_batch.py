@@ -79,8 +79,19 @@ def test_of_batches_of_two_sizes_the_first_is_set() -> None:
     assert shapes(estimate(model(graph), **batch.at(8, {}, **given)).graph) == {"x": (8, 3), "v": (3, 4)}
 
 
-def test_an_equal_second_dim_of_a_matrix_is_no_batch() -> None:
-    graph = "(float[?,5] x, float[2,?] v) => (float[a,5] y, float[2,b] z) { y = Neg(x) z = Neg(v) }"
-    batch = batch_dim(estimate(model(graph)).graph)
+@pytest.mark.parametrize(
+    ("dims", "now", "then"),
+    [
+        ("2,?,4", (2, 4, 4), (2, 8, 4)),
+        ("2,?", (2, 4), (2, 4)),
+        ("2,?,4", (2, 5, 4), (2, 5, 4)),
+        ("2,3,?", (2, 3, 4), (2, 3, 4)),
+    ],
+    ids=["a state", "a matrix", "a state of another size", "the last dim"],
+)
+def test_which_second_dim_is_the_batch(dims: str, now: tuple[int, ...], then: tuple[int, ...]) -> None:
+    graph = f"(float[?,5] x, float[{dims}] v) => (float[a,5] y, float z) {{ y = Neg(x) z = ReduceSum(v) }}"
+    given: dict[str, Any] = {"shapes": {"x": (4, 5), "v": now}}
+    batch = batch_dim(estimate(model(graph), **given).graph)
     assert batch is not None
-    assert batch.at(8, {}, {})["shapes"] == {"x": [8, 5]}
+    assert {name: tuple(shape) for name, shape in batch.at(8, dims={}, **given)["shapes"].items()} == {"x": (8, 5), "v": then}
