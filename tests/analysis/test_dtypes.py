@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from onnxcost.analysis.dtypes import compute_dtypes
+from onnxcost.analysis.dtypes import compute_dtype, compute_dtypes
+from tests.graphs import node, tensor
 from tests.modeltext import graph_of, model
 
 STORED = "float s = {0.1}, uint8 z = {0}, int8 o = {0}, int8[4,4] k = {1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1}"
@@ -40,3 +41,24 @@ def test_what_runs_in_integers_counts_under_their_type(nodes: str, dtypes: list[
     assert list(found[2:]) == dtypes
     said = f"{count} nodes between DequantizeLinear and QuantizeLinear are counted as uint8, the type that they run in"
     assert [note.text for note in notes] == ([said] if count else [])
+
+
+# The types of the inputs and of the outputs (None: absent), and the type that the node counts under.
+OF_ONE_NODE: list[tuple[list[str | None], list[str | None], str]] = [
+    (["float32", "int8"], ["float16", "uint8"], "float16"),
+    (["float16", "int8"], ["float32", "uint8"], "float16"),
+    (["int32"], ["float32"], "float32"),
+    (["int64"], ["string"], "int64"),
+    (["bool"], ["float32"], "float32"),
+    (["bool"], ["bool"], "bool"),
+    ([], ["float32"], "float32"),
+    (["float32"], [], "float32"),
+    ([None, "int8"], ["float32"], "float32"),
+    (["float32"], [None, "int8"], "float32"),
+]
+
+
+@pytest.mark.parametrize(("reads", "writes", "dtype"), OF_ONE_NODE)
+def test_the_type_of_one_node(reads: list[str | None], writes: list[str | None], dtype: str) -> None:
+    inputs, outputs = ([None if each is None else tensor("t", 2, dtype=each) for each in places] for places in (reads, writes))
+    assert compute_dtype(node("Op", inputs, outputs)) == dtype
