@@ -25,7 +25,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roofline, "efficiency", lambda device, part: PLAIN)
 
 
-@pytest.mark.parametrize("kind", set(ON_CHIP) - {"microcontroller"})
+@pytest.mark.parametrize("kind", sorted(ON_CHIP.keys() - {"microcontroller"}))
 def test_memories_on_a_chip(kind: str) -> None:
     """The usual one is a power of 2; the most are those of an EPYC 9684X, an MI300X and a Gaudi 3, and 64 MiB of the others."""
     usual, most = ON_CHIP[kind]
