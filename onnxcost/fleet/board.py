@@ -106,7 +106,7 @@ def _watch(jobs: BinaryIO, folder: Path) -> None:
                 pass
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(GRACE)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
@@ -122,7 +122,16 @@ def job_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
+        remove_folder(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a job's folder. The process that runs its model may still be ending, and write into it meanwhile."""
+    for _ in range(20):
         shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            break
+        time.sleep(0.05)
 
 
 @contextmanager
