@@ -59,7 +59,8 @@ KINDS = {
 # Tests that run the command in a process of its own, that take long, or that time something: a mutant that they alone notice
 # counts as a survivor.
 LEFT_OUT = (
-    *("tests/runtime", "tests/cli/test_interrupts.py"),
+    "tests/runtime",
+    "tests/cli/test_interrupts.py",
     *(
         f"tests/test_{name}.py"
         for name in ("fuzz", "heavy_models", "hostile_strings", "house", "layers", "published", "readme")

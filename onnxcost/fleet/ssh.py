@@ -174,9 +174,8 @@ class Connection:
         with suppress(subprocess.TimeoutExpired):
             self._child.wait(CONNECT_SECONDS)
         self.kill()
-        self._listener.join(
-            CONNECT_SECONDS
-        )  # a process that ssh has started for a jump host may keep the pipe open for a moment
+        # A process that ssh has started for a jump host may keep the pipe open for a moment.
+        self._listener.join(CONNECT_SECONDS)
         if self._late:
             return BoardFailure("timed out", self._late)
         lines = [line.strip() for line in self._errors.decode(errors="replace").splitlines() if line.strip()]

@@ -40,13 +40,17 @@ def body_graph(step: Step, name: str) -> GraphProto | None:
     return attribute.g if attribute is not None and attribute.HasField("g") else None
 
 
-def number_in(value: Value | None, opsets: Mapping[str, int]) -> int | None:
-    """The value of a scalar, None if it is absent or not known."""
+def scalar_in(value: Value | None, opsets: Mapping[str, int]) -> Any:
+    """The value of a scalar as numpy has it, None if it is absent or not known."""
     tensor = fold_value(value, opsets) if value is not None and value.is_known else None
-    if tensor is None:
-        return None
-    array = array_of(tensor)
-    return int(array.ravel()[0]) if array is not None and array.size else None
+    array = array_of(tensor) if tensor is not None else None
+    return array.ravel()[0] if array is not None and array.size else None
+
+
+def number_in(value: Value | None, opsets: Mapping[str, int]) -> int | None:
+    """The value of a scalar as an integer, None if it is absent or not known."""
+    scalar = scalar_in(value, opsets)
+    return None if scalar is None else int(scalar)
 
 
 def known_scalar(name: str, number: int | bool) -> Value:

@@ -162,9 +162,8 @@ def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
             stack_elements(whole, unknown_like("", whole), batch, 0)
         give_value(output, whole)
     ends = [*outputs[: len(states)], *[None] * (len(step.outputs) - len(states))]
-    close_body(
-        step, [*ends, *[None if value.is_constant else value for value in inputs]], steps
-    )  # which stay in memory throughout
+    # What the branches read stays in memory throughout.
+    close_body(step, [*ends, *[None if value.is_constant else value for value in inputs]], steps)
 
 
 def _axes(step: Step, name: str, count: int) -> list[int]:

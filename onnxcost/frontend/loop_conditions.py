@@ -7,9 +7,8 @@ from math import isfinite
 from operator import and_, eq, ge, gt, le, lt, or_, xor
 from typing import NamedTuple
 
-from onnxcost.frontend.bodies import number_in
-from onnxcost.frontend.constant_folding import fold_value
-from onnxcost.frontend.values import Step, Value, array_of
+from onnxcost.frontend.bodies import number_in, scalar_in
+from onnxcost.frontend.values import Step, Value
 from onnxcost.operators.traits import CASTS, VIEWS
 
 _INTEGERS = frozenset({2, 3, 4, 5, 6, 7, 12, 13})
@@ -118,10 +117,8 @@ class _Body:
 
     def _known(self, value: Value | None) -> float | None:
         """The number, if the graph has it; not infinity."""
-        tensor = fold_value(value, self.opsets) if value is not None and value.is_known else None
-        array = array_of(tensor) if tensor is not None else None
-        number = array.ravel()[0].item() if array is not None and array.size else None
-        return number if number is not None and isfinite(number) else None
+        scalar = scalar_in(value, self.opsets)
+        return scalar.item() if scalar is not None and isfinite(scalar) else None
 
     def _counter(self, value: Value, depth: int) -> Progression:
         place = self.places.get(id(value))

@@ -12,7 +12,7 @@ from onnxcost.formulas import select_formulas
 from onnxcost.formulas.contraction import einsum
 from onnxcost.formulas.shapes import window_steps
 from onnxcost.formulas.signal import ceil_log2, transforms
-from onnxcost.graph import BITS, Node, Tensor
+from onnxcost.graph import BITS, Node, Tensor, Work
 
 Quantities = tuple[float, ...]
 
@@ -52,12 +52,16 @@ def low_bit_gemm(node: Node) -> Quantities:
     return tuple(map(float, sizes))
 
 
+def _work(node: Node) -> Work:
+    return select_formulas([node.key])[node.key](node)
+
+
 def attention(node: Node) -> Quantities:
     """MACs, the elements of keys and values that all heads read, the scores, and the elements of the cache that are copied.
 
     A cache of ``past_present_share_buffer`` is not copied. Rows of the first input are queries.
     """
-    work = select_formulas([node.key])[node.key](node)
+    work = _work(node)
     rows = node.x.shape[1 if node.x.rank in (3, 5) else -2]
     copied = 0 if node.attributes.get(SHARES_BUFFER) else sum(t.size for t in node.outputs[1:] if t is not None and t.is_shaped)
     return (float(work.macs), work.macs / max(rows, 1), float(work.transcendentals), float(copied))
@@ -141,7 +145,7 @@ def _valid_taps(node: Node) -> Iterator[tuple[list[int], int, int]]:
 
 def comparisons(node: Node) -> Quantities:
     """What the rows are compared with on their way through the trees, and the rows."""
-    return (float(select_formulas([node.key])[node.key](node).compares), float(node.x.shape[0] if node.x.rank > 1 else 1))
+    return (float(_work(node).compares), float(node.x.shape[0] if node.x.rank > 1 else 1))
 
 
 def product(node: Node) -> Quantities:

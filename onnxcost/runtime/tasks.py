@@ -179,8 +179,7 @@ def run_calibration(request: Request, channel: Channel) -> None:
     open_session(str(Path(request.model, BLOCKS)), request.settings, optimized_path=str(optimized))
     channel.send(
         ProbeTimings(
-            # The fastest of a few turns may be by chance, unless another one agrees with it.
-            seconds=tuple(sorted(each)[: 1 if disagrees(each) else 2][-1] if each else None for each in turns),
+            seconds=tuple(map(typical_turn, turns)),
             noise=float(np.median(noises)),
             spread=float(np.percentile([each[1] / each[0] for each in repeated], 90)) if repeated else 1.0,
             unsettled=sum(map(disagrees, repeated)) / max(len(repeated), 1),
@@ -193,6 +192,15 @@ def run_calibration(request: Request, channel: Channel) -> None:
             platform=machine.platform,
         )
     )
+
+
+def typical_turn(turns: Sequence[float]) -> float | None:
+    """The second fastest turn, because the fastest of a few may be by chance; the fastest if no other agrees with it; None if
+    there are none.
+    """
+    if not turns:
+        return None
+    return min(turns) if disagrees(turns) else sorted(turns)[:2][-1]
 
 
 def disagrees(turns: Sequence[float]) -> bool:

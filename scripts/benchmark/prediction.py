@@ -24,11 +24,11 @@ import json
 import sys
 import tarfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -51,6 +51,9 @@ QUICK, WAITS = 1.4, 60
 """How much faster several threads run small nodes than one does in a fast phase of a machine; how often to wait for it."""
 LIMITS = (10, 15, 20, 30)
 MOST_GMACS = 32.0
+
+
+Found = TypeVar("Found")
 
 
 class Case(NamedTuple):
@@ -128,7 +131,7 @@ def collect(state: State, chosen: Sequence[Case], options: argparse.Namespace, e
         if len(state.calibrations) <= place:
             if time.monotonic() > end:
                 return False
-            state.calibrations.append(calibrated(options.threads))
+            state.calibrations.append(in_quick_mode(max(options.threads), lambda: dumps(calibrate(threads=options.threads))))
             state.save()
         for case in chosen[place * share : (place + 1) * share]:
             for threads in options.threads:
@@ -142,14 +145,16 @@ def collect(state: State, chosen: Sequence[Case], options: argparse.Namespace, e
     return True
 
 
-def calibrated(threads: Sequence[int]) -> str:
-    """A calibration in a fast phase of the machine."""
+def in_quick_mode(threads: int, make: Callable[[], Found]) -> Found:
+    """What ``make`` returns if the machine was in its quick mode before and after it; after WAITS tries, in whichever mode."""
     for _ in range(WAITS):
-        wait_for_quick_mode(max(threads))
-        text = dumps(calibrate(threads=threads))
-        if gain(max(threads)) >= QUICK:
-            break
-    return text
+        if gain(threads) < QUICK:
+            time.sleep(5)
+            continue
+        found = make()
+        if gain(threads) >= QUICK:
+            return found
+    return make()
 
 
 def gain(threads: int) -> float:
@@ -161,13 +166,6 @@ def gain(threads: int) -> float:
     model = probe_model(probe.graph, probe.weights)
     one, many = (onnxcost.measure(model, threads=count, runs=10, seconds=0.2).latency.percentile(LOW) for count in (1, threads))
     return one / many
-
-
-def wait_for_quick_mode(threads: int) -> None:
-    for _ in range(WAITS):
-        if gain(threads) >= QUICK:
-            return
-        time.sleep(5)
 
 
 def cases(given: Sequence[str], folder: Path) -> Iterator[Case]:
@@ -191,16 +189,17 @@ def measured(case: Case, threads: int, seconds: float) -> list[float] | str:
         report = estimate_spec(spec)
         if report.macs > MOST_GMACS * 1e9:
             return f"it has more than {MOST_GMACS:g} GMACs"
-        for _ in range(WAITS):
-            wait_for_quick_mode(threads)
-            found = turns(spec, report, settings)
-            if max(found) > RESTLESS * min(found):
-                found = min(found, turns(spec, report, settings), key=lambda pair: max(pair) / min(pair))
-            if gain(threads) >= QUICK:
-                break
+        return in_quick_mode(threads, lambda: calmer_turns(spec, report, settings))
     except (onnxcost.OnnxCostError, AttributeError) as error:
         return str(error)[:200]
-    return found
+
+
+def calmer_turns(spec: ModelSpec, report: onnxcost.CostReport, settings: onnxcost.Settings) -> list[float]:
+    """``turns``, twice where the first two are not alike: the pair that is more so."""
+    found = turns(spec, report, settings)
+    if max(found) <= RESTLESS * min(found):
+        return found
+    return min(found, turns(spec, report, settings), key=lambda pair: max(pair) / min(pair))
 
 
 def turns(spec: ModelSpec, report: onnxcost.CostReport, settings: onnxcost.Settings) -> list[float]:

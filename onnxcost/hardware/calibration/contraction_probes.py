@@ -47,14 +47,8 @@ def _low_bit_product(inner: int, columns: int, bits: int, block: int, level: int
 
 
 _LOW_BIT_SIZES = (
-    (1, 128, 64),
-    (1, 512, 512),
-    (1, 1024, 1024),
-    (1, 1024, 4096),
-    (16, 1024, 1024),
-    (128, 512, 1408),
-    (256, 1024, 512),
-)
+    (1, 128, 64), (1, 512, 512), (1, 1024, 1024), (1, 1024, 4096), (16, 1024, 1024), (128, 512, 1408), (256, 1024, 512),
+)  # fmt: skip
 
 
 def low_bit_products() -> Iterator[Probe]:
@@ -164,6 +158,15 @@ def integer_recurrences() -> Iterator[Probe]:
         yield chain("recurrent-int8", (steps, 1, size), text, weights=weights)
 
 
+# Rows, inner, columns.
+_INTEGER_GEMMS = (
+    (1, 1024, 1024), (16, 128, 512), (128, 768, 768), (196, 768, 3072), (784, 192, 768), (2048, 512, 1), (512, 256, 1),
+)  # fmt: skip
+# Channels in and out, side, kernel, stride.
+_CONV_INTEGERS = (
+    (16, 32, 56, 3, 1), (64, 64, 28, 3, 1), (64, 256, 14, 1, 1), (1, 32, 64, 3, 1), (256, 256, 8, 3, 1), (3, 192, 224, 16, 16),
+    (3, 32, 112, 3, 2),
+)  # fmt: skip
 # Channels in and out, side, kernel, groups, stride.
 _INTEGER_CONVS = (
     (3, 64, 224, 7, 1, 2), (64, 64, 56, 3, 1, 1), (128, 128, 28, 3, 1, 1), (256, 256, 14, 3, 1, 1), (512, 512, 7, 3, 1, 1),
@@ -201,9 +204,7 @@ _SCALES: Weights = {**_UINT8, "b": ("int8", ())}
 def quantized_products() -> Iterator[Probe]:
     """Products, convolutions and sums of integers, and the conversion of floats to them."""
     types = ("uint8", "uint8")
-    for rows, inner, columns in (
-        *((1, 1024, 1024), (16, 128, 512), (128, 768, 768), (196, 768, 3072), (784, 192, 768), (2048, 512, 1), (512, 256, 1)),
-    ):
+    for rows, inner, columns in _INTEGER_GEMMS:
         weights = {**_SCALES, "w": ("int8", (inner, columns))}
         yield chain("gemm-int8", (rows, inner), "QLinearMatMul(IN, s, a, w, s, b, s, a)", weights=weights, dtypes=types)
         whole: Weights = {"a": ("uint8", ()), "w": ("int8", (inner, columns))}
@@ -254,10 +255,7 @@ def quantized_products() -> Iterator[Probe]:
         yield _integer_conv("uint8", inputs, outputs, side, kernel, groups, stride)
     for inputs, outputs, side, kernel, groups, stride in _INTEGER_CONVS[1:12:2] + _INTEGER_CONVS[-3:]:
         yield _integer_conv("int8", inputs, outputs, side, kernel, groups, stride)
-    for inputs, outputs, side, kernel, stride in (
-        *((16, 32, 56, 3, 1), (64, 64, 28, 3, 1), (64, 256, 14, 1, 1), (1, 32, 64, 3, 1), (256, 256, 8, 3, 1)),
-        *((3, 192, 224, 16, 16), (3, 32, 112, 3, 2)),
-    ):
+    for inputs, outputs, side, kernel, stride in _CONV_INTEGERS:
         whole = {"a": ("uint8", ()), "w": ("uint8", (outputs, inputs, kernel, kernel))}
         text = f"ConvInteger<kernel_shape = [{kernel}, {kernel}], strides = [{stride}, {stride}]>(IN, w, a, a)"
         yield chain("conv-integer", (1, inputs, side, side), text, weights=whole, dtypes=("uint8", "int32"))

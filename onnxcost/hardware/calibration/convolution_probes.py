@@ -27,6 +27,22 @@ _UNKNOWN = (
     (64, 256, 56, 1, 1), (256, 64, 56, 1, 1), (512, 128, 28, 1, 1), (256, 1024, 14, 1, 1), (512, 2048, 7, 1, 1),
     (96, 96, 56, 3, 96), (384, 384, 14, 3, 384),
 )  # fmt: skip
+# Channels out, side, kernel, stride.
+_FIRST = (
+    (24, 640, 3, 2), (32, 224, 3, 2), (64, 224, 7, 2), (64, 224, 3, 1), (96, 224, 11, 4), (16, 32, 3, 1), (8, 28, 3, 1),
+    (768, 224, 32, 32), (384, 224, 16, 16),
+)  # fmt: skip
+# Channels, side, kernel, groups, stride.
+_GROUPED = (
+    (32, 7, 3, 2, 1), (128, 56, 3, 8, 1), (256, 28, 3, 8, 1), (512, 14, 3, 16, 1), (1024, 7, 3, 32, 1), (32, 112, 3, 2, 1),
+    (96, 112, 3, 6, 2), (144, 56, 3, 9, 1), (240, 28, 5, 15, 1), (480, 14, 5, 30, 1), (1152, 7, 5, 72, 1), (96, 56, 3, 2, 1),
+    (192, 28, 3, 4, 1), (432, 14, 3, 9, 1), (1008, 7, 3, 21, 1),
+)  # fmt: skip
+# Channels in and out, side, kernel, stride.
+_TRANSPOSED = (
+    (64, 32, 14, 2, 2), (128, 64, 56, 2, 2), (24, 24, 80, 2, 2), (24, 24, 160, 2, 2), (24, 1, 160, 2, 2), (64, 32, 14, 4, 2),
+    (16, 16, 56, 3, 2), (64, 64, 7, 3, 1), (256, 128, 7, 3, 1),
+)  # fmt: skip
 # Of 4, 8, 24, 56 and 120 channels a group: none fills a block.
 _NARROW_GROUPS = (
     (24, 7, 3), (128, 56, 32), (256, 28, 32), (256, 14, 32), (1024, 14, 128), (64, 28, 8), (440, 7, 55), (72, 56, 3),
@@ -75,10 +91,7 @@ def convolutions() -> Iterator[Probe]:
         yield conv("conv-blocked-depthwise", channels, channels, side, 3, channels, stride=2, back=False)
     for channels, side in ((96, 28), (384, 14), (768, 7)):
         yield conv("conv-blocked-depthwise", channels, channels, side, 5 if side == 28 else 7, channels)
-    for outputs, side, kernel, stride in (
-        *((24, 640, 3, 2), (32, 224, 3, 2), (64, 224, 7, 2), (64, 224, 3, 1), (96, 224, 11, 4)),
-        *((16, 32, 3, 1), (8, 28, 3, 1), (768, 224, 32, 32), (384, 224, 16, 16)),
-    ):
+    for outputs, side, kernel, stride in _FIRST:
         yield conv("conv-blocked-first", 3 if side > 28 else 1, outputs, side, kernel, stride=stride, back=False)
     for shape, weight, more in (
         ((1, 8, 64, 128), (8, 8, 3, 15), "pads = [1, 7, 1, 7]"),
@@ -88,18 +101,7 @@ def convolutions() -> Iterator[Probe]:
     ):
         line = f"Conv<kernel_shape = [{weight[2]}, {weight[3]}], {more}>(IN, w)"
         yield chain("conv-blocked-first", shape, line, weights=floats(w=weight))
-    for channels, side, kernel, groups, stride in (
-        *(
-            (32, 7, 3, 2, 1),
-            (128, 56, 3, 8, 1),
-            (256, 28, 3, 8, 1),
-            (512, 14, 3, 16, 1),
-            (1024, 7, 3, 32, 1),
-            (32, 112, 3, 2, 1),
-        ),
-        *((96, 112, 3, 6, 2), (144, 56, 3, 9, 1), (240, 28, 5, 15, 1), (480, 14, 5, 30, 1), (1152, 7, 5, 72, 1)),
-        *((96, 56, 3, 2, 1), (192, 28, 3, 4, 1), (432, 14, 3, 9, 1), (1008, 7, 3, 21, 1)),
-    ):
+    for channels, side, kernel, groups, stride in _GROUPED:
         yield conv("conv-blocked-grouped", channels, channels, side, kernel, groups, stride, back=stride == 1)
     for inputs, outputs, side in ((32, 128, 56), (64, 128, 28), (256, 512, 14)):
         yield conv("conv-blocked-grouped", inputs, outputs, side, 3, 2, back=False)
@@ -171,19 +173,7 @@ def plain_convolutions() -> Iterator[Probe]:
         yield conv("conv-plain-depthwise", channels, channels, side, kernel, channels, stride, back=False)
     for channels, length in ((64, 256), (512, 64)):
         yield _plain_conv("conv-plain-depthwise", (1, channels, length), (channels, 1, 5), f", group = {channels}")
-    for inputs, outputs, side, kernel, stride in (
-        *(
-            (64, 32, 14, 2, 2),
-            (128, 64, 56, 2, 2),
-            (24, 24, 80, 2, 2),
-            (24, 24, 160, 2, 2),
-            (24, 1, 160, 2, 2),
-            (64, 32, 14, 4, 2),
-            (16, 16, 56, 3, 2),
-            (64, 64, 7, 3, 1),
-            (256, 128, 7, 3, 1),
-        ),
-    ):
+    for inputs, outputs, side, kernel, stride in _TRANSPOSED:
         weight = (inputs, outputs, kernel, kernel)
         attributes = f", strides = [{stride}, {stride}]"
         yield _plain_conv("conv-transposed", (1, inputs, side, side), weight, attributes, "ConvTranspose")
