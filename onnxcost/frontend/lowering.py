@@ -24,6 +24,8 @@ MOST_SYMBOLIC = 20_000
 """The nodes of the largest model whose symbols are followed; in larger ones, all dims count as known."""
 _LARGE_MESSAGE = 2**24
 """Bytes of a model without its weights that onnx does not infer as a whole: tree ensembles, whose lists it would copy twice."""
+_ALL_LISTED = 3
+"""The last IR version in which all initializers had to be listed among the inputs."""
 BLOCKED = "com.microsoft.nchwc"
 """The domain of operators on blocks of channels."""
 
@@ -46,6 +48,9 @@ def lower(skeleton: Skeleton, found: ShapedModel) -> Graph:
         ir_version=model.ir_version,
         opsets=dict(found.opsets),
         file_bytes=skeleton.file_bytes,
+        overridable=frozenset([value.name for value in model.graph.input[:]]).intersection(
+            found.constants if model.ir_version > _ALL_LISTED else ()
+        ),
         symbolic_dims=_SymbolicDims(model, found.dims) if found.dims and len(found.steps) <= MOST_SYMBOLIC else None,
     )
 

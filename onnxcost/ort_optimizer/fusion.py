@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from onnxcost.graph import DefUse, Graph, Node, Tensor
@@ -75,6 +76,11 @@ def pattern_input(members: tuple[Node, ...]) -> Tensor:
     return max((t for t in members[0].inputs if t is not None), key=lambda t: (not t.is_constant, t.size if t.is_shaped else 0))
 
 
+def _replaces_number(uses: DefUse, tensor: Tensor | None) -> bool:
+    """Whether it is a single number that a caller may replace."""
+    return tensor is not None and tensor.is_shaped and tensor.size == 1 and not (tensor.is_constant or uses.definition(tensor.name))
+
+
 def _match_pattern(uses: DefUse, start: int, pattern: tuple[str, ...]) -> list[int]:
     """The places of nodes of these operators, each one reading the output of the one before; [] if there are none."""
     nodes, places = uses.nodes, [start]
@@ -86,10 +92,13 @@ def _match_pattern(uses: DefUse, start: int, pattern: tuple[str, ...]) -> list[i
         if not following or (wanted == "ReduceMean" and axes_of(nodes[following[0]]) != [nodes[following[0]].x.rank - 1]):
             return []
         places.append(following[0])
+    if any(map(partial(_replaces_number, uses), (tensor for place in places for tensor in nodes[place].inputs))):
+        return []
     if pattern[0] == "Pow" and "Sqrt" in pattern:
         # Divided by the root, or multiplied by 1 over it; then scaled.
         by_inverse = nodes[places[4]].x.is_constant
-        return places if by_inverse == (len(pattern) == 7) and constants_of(nodes[places[-1]]) else []
+        scales = any(t is not None and (t.is_constant or not uses.definition(t.name)) for t in nodes[places[-1]].inputs)
+        return places if by_inverse == (len(pattern) == 7) and scales else []
     if pattern[0] == "Mul" and [tensor.size for tensor in constants_of(nodes[start])] != [1]:
         return []
     if "Erf" in pattern and all(
@@ -133,10 +142,20 @@ def _has_rank(tensor: Tensor, rank: int) -> bool:
     return tensor.dims is not None and len(tensor.dims) == rank
 
 
-def _has_weights(node: Node) -> bool:
-    """Whether it multiplies with a constant matrix, like a linear layer."""
-    weights = node.required(1)
-    return weights.is_constant and weights.is_shaped and weights.rank == 2
+def _adds_row(head: Node, follower: Node) -> bool:
+    """Whether it multiplies with a matrix, and the follower adds what Gemm can: a row, or to a matrix any that is broadcast."""
+    added = next((t for t in follower.inputs if t is not None and t.name != head.out.name), None)
+    if added is None or added.dims is None or not _has_rank(head.required(1), 2):
+        return False
+    made = head.out.dims or ()
+    if len(added.dims) != 2 or len(made) != 2:
+        return added.dims == made[-1:]
+    return follower.out.dims == made and (added.dims[0] == made[0] or added.dims[1] == made[1])
+
+
+def _has_stored_weights(head: Node, follower: Node) -> bool:
+    """Whether all other inputs of the head are constants."""
+    return all(tensor is None or tensor.is_constant for tensor in head.inputs[1:])
 
 
 def _transposes_matrices(head: Node, follower: Node) -> bool:
@@ -146,7 +165,8 @@ def _transposes_matrices(head: Node, follower: Node) -> bool:
     order = list(head.attributes.get("perm") or ())
     rank = len(order)
     batches = [list(range(rank - 2))] if rank > 1 else []
-    if _has_weights(follower):
+    weights = follower.required(1)
+    if _has_rank(weights, 2) and (weights.is_constant or rank > 2):
         return False
     if order[:-2] in batches:
         return order[-2:] == [rank - 1, rank - 2]
@@ -157,6 +177,7 @@ def _pads_with_zeros(head: Node, follower: Node) -> bool:
     """Whether it pads like a convolution."""
     filling = head.input(2)
     is_zero = filling is None or filling.value == (0,) or filling.value == ()
+    is_zero = is_zero and _has_stored_weights(head, follower)
     return is_zero and head.attributes.get("mode", "constant") == "constant" and not head.attributes.get("value")
 
 
@@ -178,15 +199,20 @@ def _adds_bias(head: Node, follower: Node) -> bool:
 
 
 RULES: tuple[FusionRule, ...] = (
-    FusionRule("ConvBNFusion", {"Conv"}, {"BatchNormalization"}, "a channel"),
-    FusionRule("ConvAddFusion", {"Conv"}, {"Add"}, "a channel"),
-    FusionRule("ConvMulFusion", {"Conv"}, {"Mul"}, "a channel"),
+    FusionRule("ConvBNFusion", {"Conv"}, {"BatchNormalization"}, "a channel", when=_has_stored_weights),
+    FusionRule("ConvAddFusion", {"Conv"}, {"Add"}, "a channel", when=_has_stored_weights),
+    FusionRule("ConvMulFusion", {"Conv"}, {"Mul"}, "a channel", when=_has_stored_weights),
     FusionRule("NchwcTransformer", {"Conv"}, {"Add", "Sum"}, "same", when=lambda head, _: _has_rank(head.x, 4)),
     FusionRule("ConvActivationFusion", {"Conv"}, ACTIVATIONS, last=True),
-    FusionRule("ConvBNFusion", {"ConvTranspose"}, {"BatchNormalization"}),
-    FusionRule("MatMulAddFusion", {"MatMul"}, {"Add"}, last=True, fixed=True, when=lambda head, _: _has_weights(head)),
+    FusionRule("ConvBNFusion", {"ConvTranspose"}, {"BatchNormalization"}, when=_has_stored_weights),
+    FusionRule("MatMulAddFusion", {"MatMul"}, {"Add"}, "any", last=True, fixed=True, when=_adds_row),
     FusionRule(
-        "MatMulAddFusion", {"MatMul"}, {"Add"}, last=True, when=lambda head, _: _has_weights(head) and _has_rank(head.x, 2)
+        "MatMulAddFusion",
+        {"MatMul"},
+        {"Add"},
+        "any",
+        last=True,
+        when=lambda head, follower: _has_rank(head.x, 2) and _adds_row(head, follower),
     ),
     FusionRule("MatMulScaleFusion", {"MatMul"}, {"Mul", "Div"}, when=lambda head, follower: _scales(follower, head)),
     FusionRule("GemmActivationFusion", {"Gemm"}, GEMM_ACTIVATIONS, last=True),
@@ -195,6 +221,7 @@ RULES: tuple[FusionRule, ...] = (
         "SkipLayerNormFusion",
         {"Add"},
         {"LayerNormalization"},
+        "any",
         leads=True,
         last=True,
         shaped=True,
@@ -209,7 +236,7 @@ RULES: tuple[FusionRule, ...] = (
     FusionRule("MatMulIntegerToFloatFusion", {"MatMulInteger"}, {"Mul"}, "any"),
     FusionRule("MatMulIntegerToFloatFusion", {"MatMulInteger"}, {"Add"}),
     FusionRule("MatMulNBitsFusion", {"MatMulNBits"}, {"Add"}, when=lambda _, follower: _adds_bias(follower, follower)),
-    FusionRule("PadFusion", {"Pad"}, {"Conv"}, leads=True, when=_pads_with_zeros),
+    FusionRule("PadFusion", {"Pad"}, {"Conv"}, "any", leads=True, when=_pads_with_zeros),
 )
 """In the order in which they are tried."""
 LATER_RULES: tuple[FusionRule, ...] = (
@@ -291,26 +318,27 @@ def _merge_steps(head: FusedNode, follower: FusedNode, rule: FusionRule) -> Fuse
 def fold_constants(graph: Graph) -> Graph:
     """The graph without the nodes that depend only on constants or on shapes that the model fixes: ConstantFolding.
 
-    Nodes that only pass their input on are removed, too: EliminateIdentity, EliminateDropout and CastElimination.
+    Nodes that only pass their input on are removed, too: EliminateIdentity, EliminateDropout and CastElimination. Constants
+    that a caller may override count as values, and so does what is computed from them.
     """
-    known = set(graph.constants)
+    known = set(graph.constants) - graph.overridable
     fixed = not graph.dims
     kept: list[Node] = []
-    dequantized: set[str] = set()
+    variable = set(graph.overridable)
     for node in graph.nodes:
-        node, key = _with_constants(node, dequantized, False) if dequantized else node, node.key
+        node, key = _with_constants(node, variable, False) if variable else node, node.key
         constant = known.issuperset([tensor.name for tensor in node.inputs if tensor is not None and not tensor.is_constant])
         if key == "DequantizeLinear":
             # Kept for the integer operators that may absorb it.
             kept.append(node)
-            dequantized.add(node.out.name)
+            variable.add(node.out.name)
         elif key not in RANDOM and (constant or (fixed and key in SHAPE_READERS)):
             known.update([tensor.name for tensor in node.outputs if tensor is not None])
         else:
             is_identity = key in IDENTITIES or _changes_nothing(node)
             kept.append(node if is_identity else _with_constants(node, known, True))
-            if dequantized and any(tensor is not None and tensor.name in dequantized for tensor in node.inputs):
-                dequantized.update(out.name for out in node.outputs if out is not None and out.is_constant)
+            if variable and any(tensor is not None and tensor.name in variable for tensor in node.inputs):
+                variable.update(out.name for out in node.outputs if out is not None and out.is_constant)
     return replace(graph, nodes=tuple(_drop_identities(graph, kept)))
 
 

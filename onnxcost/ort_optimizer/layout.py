@@ -38,7 +38,7 @@ def insert_reorders(graph: Graph, steps: Sequence[FusedNode], layout: Layout) ->
         for step in (whole,) if is_whole else split_sums(whole, inside if works else frozenset()):
             works = works if step is whole else layout.works(step, inside, uses)
             if not (works or inside or step.channels_last):
-                laid.append(step)
+                laid += _in_plain_layout(step) if not layout.sums_elsewhere else [step]
                 continue
             plain = {step.node.x.name} if works and layout.reads_plain(step.node) else set()
             wanted = [tensor for tensor in step.data if (tensor.name in inside) != (works and tensor.name not in plain)]
@@ -49,6 +49,10 @@ def insert_reorders(graph: Graph, steps: Sequence[FusedNode], layout: Layout) ->
             channels_last = (
                 _cancels_transposes(laid, moved, uses) if works else _is_permutation(step.node, [0, 2, 3, 1]) and bool(moved)
             )
+            if not (works or layout.sums_elsewhere) and len(parts := _in_plain_layout(step)) > 1:
+                laid.append(replace(parts[0], reordered=(*step.reordered, *moved)))
+                laid += parts[1:]
+                continue
             kind = "Reshape" if channels_last and not works else step.kind
             reordered = (*step.reordered, *moved)
             is_blocked = works or step.is_blocked
@@ -89,6 +93,15 @@ def split_sums(step: FusedNode, inside: Set[str]) -> list[FusedNode]:
     made = next(t for t in step.absorbed[place].inputs if t is not None and t.name not in residual)
     convolution = replace(step, node=step.node.rewire(outputs=(made,)), absorbed=step.absorbed[:place], residuals=())
     return [convolution, *(FusedNode(node) for node in step.absorbed[place:])]
+
+
+def _in_plain_layout(step: FusedNode) -> list[FusedNode]:
+    """The step, without the activation that is a part of it only in blocks."""
+    last = step.absorbed[-1] if step.absorbed and not step.kind else None
+    if last is None or (step.node.key, last.key) not in (("BatchNormalization", "Relu"), ("Conv", "HardSwish")):
+        return [step]
+    made = replace(step, node=step.node.rewire(outputs=(last.x,)), absorbed=step.absorbed[:-1])
+    return [made, FusedNode(last)]
 
 
 BLOCK = 16

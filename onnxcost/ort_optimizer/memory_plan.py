@@ -231,10 +231,10 @@ def _kind(graph: Graph, node: Node, tensor: Tensor) -> Kind | None:
 
 
 def _is_gemm(node: Node) -> bool:
-    """Whether Gemm runs for a MatMul with weights and the Add of a bias: MatMulAddFusion."""
+    """Whether Gemm runs for a MatMul with a matrix and the Add of a bias: MatMulAddFusion."""
     weights = node.input(1) if node.key == "MatMul" else None
-    is_constant = weights is not None and weights.is_constant and weights.rank == 2
-    return is_constant and any(added is not None and added.rank == 1 for added in node.inputs[2:])
+    is_matrix = weights is not None and weights.is_shaped and weights.rank == 2
+    return is_matrix and any(added is not None and added.rank == 1 for added in node.inputs[2:])
 
 
 class _Plan:

@@ -40,8 +40,8 @@ def gemm(node: Node, block: int) -> Quantities:
 
 
 def batched_gemm(node: Node, block: int) -> Quantities:
-    """As ``gemm``, and the products: one for each matrix of the output."""
-    return (*gemm(node, block), float(prod(node.out.shape[:-2])))
+    """As ``gemm``, and the products: one for each matrix of the output, or one of all rows if the second operand is a matrix."""
+    return (*gemm(node, block), float(prod(node.out.shape[:-2]) if node.required(1).rank > 2 else 1))
 
 
 def low_bit_gemm(node: Node) -> Quantities:
