@@ -97,8 +97,9 @@ def _match_pattern(uses: DefUse, start: int, pattern: tuple[str, ...]) -> list[i
     if pattern[0] == "Pow" and "Sqrt" in pattern:
         # Divided by the root, or multiplied by 1 over it; then scaled.
         by_inverse = nodes[places[4]].x.is_constant
-        scales = any(t is not None and (t.is_constant or not uses.definition(t.name)) for t in nodes[places[-1]].inputs)
-        return places if by_inverse == (len(pattern) == 7) and scales else []
+        scales = (tensor for tensor in nodes[places[-1]].inputs if tensor is not None and _has_rank(tensor, 1))
+        is_stored = any(tensor.is_constant or not uses.definition(tensor.name) for tensor in scales)
+        return places if by_inverse == (len(pattern) == 7) and is_stored else []
     if pattern[0] == "Mul" and [tensor.size for tensor in constants_of(nodes[start])] != [1]:
         return []
     if "Erf" in pattern and all(
@@ -145,7 +146,8 @@ def _has_rank(tensor: Tensor, rank: int) -> bool:
 def _adds_row(head: Node, follower: Node) -> bool:
     """Whether it multiplies with a matrix, and the follower adds what Gemm can: a row, or to a matrix any that is broadcast."""
     added = next((t for t in follower.inputs if t is not None and t.name != head.out.name), None)
-    if added is None or added.dims is None or not _has_rank(head.required(1), 2):
+    weights = head.input(1)
+    if added is None or added.dims is None or weights is None or not _has_rank(weights, 2):
         return False
     made = head.out.dims or ()
     if len(added.dims) != 2 or len(made) != 2:

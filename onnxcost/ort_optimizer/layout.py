@@ -35,7 +35,7 @@ def insert_reorders(graph: Graph, steps: Sequence[FusedNode], layout: Layout) ->
     for whole in steps:
         works = layout.works(whole, inside, uses)
         is_whole = layout.sums_elsewhere and not works
-        for step in (whole,) if is_whole else split_sums(whole, inside if works else frozenset()):
+        for step in (whole,) if is_whole else split_sums(whole, inside if works else frozenset(), in_plain=not works):
             works = works if step is whole else layout.works(step, inside, uses)
             if not (works or inside or step.channels_last):
                 laid += _in_plain_layout(step) if not layout.sums_elsewhere else [step]
@@ -82,13 +82,22 @@ def _cancels_transposes(laid: list[FusedNode], moved: Sequence[Tensor], uses: De
     return True
 
 
-def split_sums(step: FusedNode, inside: Set[str]) -> list[FusedNode]:
-    """The step; a convolution and its absorbed sum are separated if the residual is not in the layout."""
+_ADD_BIAS = frozenset({"Add", "BatchNormalization"})
+"""What gives a convolution a bias that absorbs it."""
+
+
+def split_sums(step: FusedNode, inside: Set[str], *, in_plain: bool = False) -> list[FusedNode]:
+    """The step; a convolution and its absorbed sum are separated if the residual is not in the layout.
+
+    One with a bias also absorbs sums if it is ``in_plain`` layout: ConvAddActivationFusion.
+    """
     if not step.residuals or step.node.key != "Conv":
         return [step]
     place = next((index for index, node in enumerate(step.absorbed) if node.key in ("Add", "Sum")), None)
     residual = {tensor.name for tensor in step.residuals}
     if place is None or residual <= inside:
+        return [step]
+    if in_plain and (step.node.input(2) is not None or any(node.key in _ADD_BIAS for node in step.absorbed[:place])):
         return [step]
     made = next(t for t in step.absorbed[place].inputs if t is not None and t.name not in residual)
     convolution = replace(step, node=step.node.rewire(outputs=(made,)), absorbed=step.absorbed[:place], residuals=())

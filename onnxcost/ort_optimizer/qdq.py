@@ -193,6 +193,10 @@ def _is_rounded_for(node: Node, maker: Node, uses: DefUse, integers: set[str]) -
     return maker.out.name in integers and node.key in (_QUANTIZES, *_BOUNDS)
 
 
+def _has_stored_scales(node: Node) -> bool:
+    return all(tensor is None or tensor.is_constant for tensor in node.inputs[1:])
+
+
 def _runs_on_integers(node: Node, uses: DefUse) -> bool:
     """Whether an operator runs on integers: its inputs come from DequantizeLinear, its output goes to QuantizeLinear."""
     if node.key not in _INTEGER_KINDS | _AS_THEY_ARE or not node.inputs:
@@ -203,6 +207,8 @@ def _runs_on_integers(node: Node, uses: DefUse) -> bool:
     if len(behind) == 1 and behind[0].key in _BOUNDS:
         behind = uses.readers(behind[0].out.name)
     if not sources or len(sources) < len(makers) or not behind or any(reader.key != _QUANTIZES for reader in behind):
+        return False
+    if node.key == "Conv" and not all(map(_has_stored_scales, (*filter(None, makers), *behind))):
         return False
     tensors = [t for t in sources if not t.is_constant] + [reader.out for reader in behind]
     types = set[str]()
