@@ -78,7 +78,12 @@ def pattern_input(members: tuple[Node, ...]) -> Tensor:
 
 def _replaces_number(uses: DefUse, tensor: Tensor | None) -> bool:
     """Whether it is a single number that a caller may replace."""
-    return tensor is not None and tensor.is_shaped and tensor.size == 1 and not (tensor.is_constant or uses.definition(tensor.name))
+    return (
+        tensor is not None
+        and tensor.is_shaped
+        and tensor.size == 1
+        and not (tensor.is_constant or uses.definition(tensor.name))
+    )
 
 
 def _match_pattern(uses: DefUse, start: int, pattern: tuple[str, ...]) -> list[int]:

@@ -40,7 +40,7 @@ def gemm(node: Node, block: int) -> Quantities:
 
 
 def batched_gemm(node: Node, block: int) -> Quantities:
-    """As ``gemm``, and the products: one for each matrix of the output, or one of all rows if the second operand is a matrix."""
+    """As ``gemm``, and the products: one for each matrix of the output, or a single one if the second operand is a matrix."""
     return (*gemm(node, block), float(prod(node.out.shape[:-2]) if node.required(1).rank > 2 else 1))
 
 

@@ -83,6 +83,15 @@ def surplus(graph: Graph, source: str | bytes) -> dict[str, int]:
     return {name: mine[name] - real[name] for name in sorted(mine | real) if mine[name] != real[name]}
 
 
+def list_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its floats listed among the inputs, too: a caller may override them, and onnxruntime folds none."""
+    floats = [tensor for tensor in proto.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT]
+    listed = [onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in floats]
+    proto.graph.input.extend(listed)
+    proto.ir_version = max(proto.ir_version, 4)
+    return proto
+
+
 @cache
 def why_not() -> str:
     """Why nothing can be compared here; "" where it can."""

@@ -6,12 +6,13 @@ import tarfile
 from functools import cache
 from pathlib import Path
 
+import onnx
 import pytest
 
 from onnxcost.estimator import estimate_spec
 from onnxcost.runtime.prepare import prepare
 from onnxcost.spec import ModelSpec
-from tests.ort_optimizer.oracle import surplus, why_not
+from tests.ort_optimizer.oracle import list_weights, surplus, why_not
 
 ROOT = Path(__file__).parent.parent
 SLOW = frozenset({"llama_1b_pytorch"})
@@ -63,3 +64,12 @@ def test_the_same_operators_run(name: str) -> None:
     spec = ModelSpec(path if path.exists() else skeletons()[f"{name}.onnx"])
     with prepare(spec, estimate_spec(spec)) as ready:
         assert surplus(ready.report.graph, ready.path) == KNOWN.get(name, {})
+
+
+@pytest.mark.parametrize("name", ["densenet121", "mobilenet_v3_small", "resnet50.dynamo", "convnext_tiny"])
+def test_the_same_operators_run_if_weights_may_be_overridden(name: str) -> None:
+    if reason := why_not():
+        pytest.skip(reason)
+    spec = ModelSpec(list_weights(onnx.load_from_string(skeletons()[f"{name}.onnx"])))
+    with prepare(spec, estimate_spec(spec)) as ready:
+        assert surplus(ready.report.graph, ready.path) == {}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from tests.modeltext import graph_of, model
-from tests.ort_optimizer.oracle import surplus, why_not
+from tests.ort_optimizer.oracle import list_weights, surplus, why_not
 
 MICROSOFT = ', "com.microsoft" : 1'
 NUMBERS = """float scale = {0.125}, float one = {1}, float half = {0.5}, float two = {2}, float three = {3},
@@ -317,3 +317,50 @@ def test_fully_connected_layers(body: str, expected: Surplus) -> None:
 )
 def test_products_of_two_values(body: str, expected: Surplus) -> None:
     check("float[4,32,32] x, float[4,32,32] other", body, ROWS, expected)
+
+
+@pytest.mark.parametrize(
+    ("dims", "body"),
+    [
+        *(
+            ("1,32,8,8", f"t = Conv(x, w) {after}")
+            for after in (
+                *("y = Neg(t)", "y = BatchNormalization(t, b, b, b, b)", "y = Mul(t, c)", "y = Add(t, c)", "y = Relu(t)"),
+                *("y = Clip(t)", "y = HardSwish(t)", "u = Conv(t, w1) y = Add(t, u)", "y = Mul(t, scale)"),
+                *("k = BatchNormalization(t, b, b, b, b) y = Relu(k)", "k = Conv(t, w, b) u = Add(t, k) y = Relu(u)"),
+            )
+        ),
+        *(
+            ("1,32,8,8", body)
+            for body in (
+                "t = Pad(x, pads) y = Conv(t, w)",
+                "t = Neg(w) y = Conv(x, t)",
+                "t = ConvTranspose(x, w) y = Mul(t, c)",
+            )
+        ),
+        *(
+            ("4,8,32", body)
+            for body in (
+                *("y = MatMul(x, w)", "t = MatMul(x, w) y = Add(t, b)", "t = MatMul(x, w) y = Mul(t, scale)"),
+                *("t = Transpose<perm = [1, 0]>(w) y = MatMul(x, t)", "t = Add(b, b) y = Add(x, t)"),
+                *("t = Neg(x) u = Add(t, x) y = LayerNormalization(u, b, b)", f"{SQUARES} n = Div(x, q) y = Mul(n, b)"),
+                *(f"{GELU} k = Mul(x, v) y = Mul(k, half)", f"{TANH} g = Add(f, one) h = Mul(x, half) y = Mul(h, g)"),
+                f"{MEAN.format('last')} g = Mul(n, b) y = Add(g, b)",
+            )
+        ),
+        *(("4,32", body) for body in ("t = MatMul(x, w) y = Add(t, b)", "t = Gemm(x, w, b) y = Relu(t)")),
+    ],
+)
+def test_weights_that_a_caller_may_override(dims: str, body: str) -> None:
+    if reason := why_not():
+        pytest.skip(reason)
+    text = f"(float[{dims}] x) => (float z) <{NUMBERS}> {{ {body} z = Neg(y) }}"
+    made = list_weights(model(text, opset=18, domains=MICROSOFT, **(IMAGE if dims == "1,32,8,8" else ROWS)))
+    assert surplus(graph_of(made), made.SerializeToString()) == {}
+
+
+@pytest.mark.parametrize("added", ["c", "row", "column", "single", "number", "other"])
+def test_which_sums_of_values_a_product_takes_in(added: str) -> None:
+    """Both operands, and what is added, are values: MatMulAddFusion needs no constants."""
+    values = "float[4,32] x, float[32,16] w, float[16] c, float[1,16] row, float[4,1] column, float[1,1] single, float number"
+    check(f"{values}, float[4,16] other", f"t = MatMul(x, w) y = Add(t, {added})", {}, {})
