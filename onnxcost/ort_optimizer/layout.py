@@ -97,7 +97,11 @@ def split_sums(step: FusedNode, inside: Set[str], *, in_plain: bool = False) -> 
     residual = {tensor.name for tensor in step.residuals}
     if place is None or residual <= inside:
         return [step]
-    if in_plain and (step.node.input(2) is not None or any(node.key in _ADD_BIAS for node in step.absorbed[:place])):
+    if (
+        in_plain
+        and step.absorbed[place].key == "Add"
+        and (step.node.input(2) is not None or any(node.key in _ADD_BIAS for node in step.absorbed[:place]))
+    ):
         return [step]
     made = next(t for t in step.absorbed[place].inputs if t is not None and t.name not in residual)
     convolution = replace(step, node=step.node.rewire(outputs=(made,)), absorbed=step.absorbed[:place], residuals=())

@@ -87,6 +87,7 @@ def check(inputs: str, body: str, weights: Mapping[str, tuple[int, ...]], expect
             # But where there is a bias.
             "t = Conv<group = 4>(x, narrow, b) u = Add(t, x) y = Relu(u)",
             "t = Conv<group = 4>(x, narrow, b) u = Add(t, x) y = HardSwish(u)",
+            "t = Conv<group = 4>(x, narrow, b) u = Sum(t, x) y = Relu(u)",
             "t = Conv<group = 4>(x, narrow) k = BatchNormalization(t, b, b, b, b) y = Add(x, k)",
             "t = BatchNormalization(x, b, b, b, b) y = Relu(t)",
             "t = Conv<group = 4>(x, narrow) u = Conv<group = 4>(t, narrow) v = Add(t, u) y = Relu(v)",
