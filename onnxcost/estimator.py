@@ -104,7 +104,7 @@ def count_nodes(
     if known_weights is None:
         weights = weights_by_node(graph)
     else:
-        reads = tuple([(node.key, *[each.name for each in node.inputs if each is not None]) for node in loaded_nodes(graph)])
+        reads = tuple([(node.key, *node.reads) for node in loaded_nodes(graph)])
         weights = known_weights.get(reads) or weights_by_node(graph)
         known_weights[reads] = weights
     dtypes, notes = compute_dtypes(graph)
@@ -156,11 +156,10 @@ def _unused(graph: Graph, costs: Sequence[NodeCost]) -> list[Caveat]:
     unused: list[Counted] = []
     for cost in reversed(costs):
         node = cost.node
-        made = [tensor.name for tensor in node.outputs if tensor is not None]
-        if made and needed.isdisjoint(made) and not (bodies and any(_is_within(name, bodies) for name in made)):
+        if node.makes and needed.isdisjoint(node.makes) and not any(_is_within(name, bodies) for name in node.makes if bodies):
             unused += [cost] if isinstance(cost, Counted) else []
             continue
-        needed.update([tensor.name for tensor in node.inputs if tensor is not None])
+        needed.update(node.reads)
     if not unused:
         return []
     flops, total = (sum(cost.count(FLOPS) for cost in some if isinstance(cost, Counted)) for some in (unused, costs))

@@ -144,9 +144,15 @@ class Node:
     idle: tuple[Node, ...] = ()
     key: str = field(init=False, repr=False, compare=False)
     """The operator's name in a formula table: ``Conv``, ``com.microsoft.FusedConv``."""
+    reads: Sequence[str] = field(init=False, repr=False, compare=False)
+    """The names of its inputs, in their order, without absent ones."""
+    makes: Sequence[str] = field(init=False, repr=False, compare=False)
+    """Those of its outputs."""
 
     def __post_init__(self) -> None:
         self.key = f"{self.domain}.{self.op_type}" if self.domain else self.op_type  # type: ignore[misc]
+        self.reads = [tensor.name for tensor in self.inputs if tensor is not None]  # type: ignore[misc]
+        self.makes = [tensor.name for tensor in self.outputs if tensor is not None]  # type: ignore[misc]
 
     def input(self, index: int) -> Tensor | None:
         """The input at ``index``, or None if it is absent."""
@@ -270,20 +276,17 @@ class DefUse:
 
     @cached_property
     def _definitions(self) -> dict[str, int]:
-        return {
-            tensor.name: position for position, node in enumerate(self.nodes) for tensor in node.outputs if tensor is not None
-        }
+        return {name: position for position, node in enumerate(self.nodes) for name in node.makes}
 
     @cached_property
     def _positions(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
         for position, node in enumerate(self.nodes):
-            for tensor in node.inputs:
-                if tensor is not None:
-                    if tensor.name in found:
-                        found[tensor.name].append(position)
-                    else:
-                        found[tensor.name] = [position]
+            for name in node.reads:
+                if name in found:
+                    found[name].append(position)
+                else:
+                    found[name] = [position]
         return found
 
     def definition(self, name: str) -> Node | None:

@@ -247,8 +247,8 @@ class ConstantUses:
             makes = makes or (
                 node.key in _SCALINGS and all(t is None or t.is_constant or t.dims != node.out.dims for t in node.inputs)
             )
-            if makes or not found.isdisjoint([tensor.name for tensor in node.inputs if tensor is not None]):
-                found.update(out.name for out in node.outputs if out is not None)
+            if makes or not found.isdisjoint(node.reads):
+                found.update(node.makes)
         return found
 
     def _is_added_to_product(self, node: Node) -> bool:
@@ -282,12 +282,11 @@ class ConstantUses:
         """The values that only nodes of these operators read, directly or after such nodes."""
         found, otherwise = set[str](), set[str]()
         for node in reversed(self.readers) if not readers.isdisjoint(self.operators) else ():
-            key, names = node.key, [tensor.name for tensor in node.inputs if tensor is not None]
-            if key in readers or (key in through and all(out and out.name in found for out in node.outputs)):
-                found.update(name for name in names if name not in otherwise)
+            if node.key in readers or (node.key in through and None not in node.outputs and found.issuperset(node.makes)):
+                found.update([name for name in node.reads if name not in otherwise])
             else:
-                otherwise.update(names)
-                found.difference_update(names)
+                otherwise.update(node.reads)
+                found.difference_update(node.reads)
         return found
 
     def _is_rotation(self, node: Node, operand: Tensor, table: Tensor) -> bool:
@@ -325,7 +324,7 @@ class ConstantUses:
         """The values that a contraction or a normalization reads, directly or after other nodes."""
         found: set[str] = set()
         for node in reversed(self.readers):
-            if node.key in _LEARNERS or not found.isdisjoint([out.name for out in node.outputs if out is not None]):
+            if node.key in _LEARNERS or not found.isdisjoint(node.makes):
                 if node.key not in SELECTIONS:
                     found.update(
                         tensor.name

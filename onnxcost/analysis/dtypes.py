@@ -71,7 +71,7 @@ def _is_data(dtype: str) -> bool:
 
 def _is_quantized_again(node: Node, uses: DefUse, seen: set[str]) -> bool:
     """Whether all uses of a node's outputs are quantized, directly or after nodes that also run in integers."""
-    made = [tensor.name for tensor in node.outputs if tensor is not None]
+    made = node.makes
     found = [reader for name in made for reader in uses.readers(name)]
     seen.add(node.name)
     return bool(found and uses.returned.isdisjoint(made)) and all(

@@ -22,7 +22,7 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
     have as attributes.
     """
     nodes = loaded_nodes(graph)
-    read = {tensor.name for node in nodes for tensor in node.inputs if tensor is not None}
+    read = set[str]().union(*[node.reads for node in nodes])
     by_dtype: Counter[str] = Counter()
     for node in nodes:
         if count_attributes(node):

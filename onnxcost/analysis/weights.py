@@ -44,7 +44,8 @@ def weights_by_node(graph: Graph) -> tuple[Weights, ...]:
     uses = ConstantUses(graph)
     unread = {name: tensor for name, tensor in graph.constants.items() if tensor.is_shaped and _may_count(tensor)}
     # Only trees and other models of ai.onnx.ml have learned numbers without inputs.
-    weights = [_first_read(node, unread, uses) if node.inputs or node.domain else NONE for node in graph.nodes]
+    is_read = (bool(node.domain) or not unread.keys().isdisjoint(node.reads) for node in graph.nodes)
+    weights = [_first_read(node, unread, uses) if reads else NONE for node, reads in zip(graph.nodes, is_read, strict=True)]
     for position, node in enumerate(graph.nodes):
         for idle in idle_nodes(node) if node.branches or node.idle else ():
             weights[position] = weights[position].plus(_first_read(idle, unread, uses))

@@ -4,7 +4,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from onnxcost.frontend.bodies import ShapedModel
     from onnxcost.frontend.reader import Skeleton
+    from onnxcost.frontend.stored_graphs import Alike
 
 
 MOST_SYMBOLIC = 20_000
@@ -34,7 +35,7 @@ def lower(skeleton: Skeleton, found: ShapedModel) -> Graph:
     """The graph of a shaped model."""
     model = found.model
     tensor = _Tensors().__getitem__
-    attributes: dict[Hashable, Mapping[str, Any]] = {}
+    attributes: dict[Alike, Mapping[str, Any]] = {}
     return Graph(
         name=model.graph.name,
         inputs=tuple(tensor(value) for value in found.inputs),

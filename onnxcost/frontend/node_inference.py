@@ -217,19 +217,14 @@ def _compute(step: Step, opsets: Mapping[str, int]) -> list[Value] | None:
 
 
 def _signature(step: Step, data: Mapping[str, TensorProto]) -> Hashable | None:
-    """The key of an answer: the operator, its attributes, the types of its inputs and their known elements.
-
-    None for operators of ai.onnx.ml, whose attributes are as long as weights.
-    """
-    if step.domain == "ai.onnx.ml":
+    """The key of an answer: what equal nodes have in common, the types of the inputs and their known elements."""
+    if step.node.alike is None:
         return None
     types = tuple([value.signature if value is not None else None for value in step.inputs])
-    outputs = tuple([output is not None for output in step.outputs])
-    attributes = tuple([a.SerializeToString() for a in step.attributes.values()]) if step.attributes else ()
     elements = (
         tuple([(i, data[name].SerializeToString()) for i, name in enumerate(step.node.input) if name in data]) if data else ()
     )
-    return step.domain, step.node.op_type, types, outputs, attributes, elements
+    return step.node.alike, types, elements
 
 
 def _is_settled(step: Step) -> bool:

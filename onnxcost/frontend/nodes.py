@@ -4,7 +4,7 @@ old forms, and finds the scopes of modules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from onnx import AttributeProto, TypeProto
     from onnx.defs import OpSchema
 
-    from onnxcost.frontend.stored_graphs import StoredNode
+    from onnxcost.frontend.stored_graphs import Alike, StoredNode
 
 
 VALUE_LIMIT = 64
@@ -39,20 +39,20 @@ def as_node(
     step: Step,
     opsets: Mapping[str, int],
     tensor: Callable[[Value], Tensor],
-    known: dict[Hashable, Mapping[str, Any]] | None = None,
+    known: dict[Alike, Mapping[str, Any]] | None = None,
 ) -> Node:
     """The node of a step; ``tensor`` is ``as_tensor``, or a cache of its results, ``known`` a cache of the attributes of
-    alike steps.
+    equal nodes.
     """
     inputs = tuple([tensor(value) if value is not None else None for value in step.inputs])
     outputs = tuple([tensor(value) if value is not None else None for value in step.outputs])
     node = step.node
-    alike = node.op_type, step.domain, id(step.attributes)
-    attributes = known.get(alike) if known is not None else None
+    attributes = known.get(node.alike) if known is not None and node.alike is not None else None
     if attributes is None:
         attributes = _attributes(step, node.op_type, opsets.get(step.domain), inputs)
-        if known is not None and node.op_type not in SOFTMAXES:  # their attributes depend on the rank of the input
-            known[alike] = attributes
+        # Those of a Softmax depend on the rank of its input.
+        if known is not None and node.alike is not None and node.op_type not in SOFTMAXES:
+            known[node.alike] = attributes
     branches = {}
     for name, branch in step.branches.items() if step.branches else ():
         branches[name] = tuple([as_node(inner, opsets, tensor, known) for inner in branch])

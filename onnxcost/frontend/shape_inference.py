@@ -8,7 +8,7 @@ finds what repeated whole-graph inference would, in time linear in the nodes.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Hashable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,6 @@ from onnxcost.frontend.node_inference import Inference, known_answers
 from onnxcost.frontend.normalize import STORED_AS, in_execution_order, normalize
 from onnxcost.frontend.reader import Skeleton
 from onnxcost.frontend.sequences import SEQUENCES
-from onnxcost.frontend.stored_graphs import StoredNode
 from onnxcost.frontend.trace import apply_trace, first_output, learn_from_run
 from onnxcost.frontend.values import HELD, Step, Value, tensor_type
 from onnxcost.graph import BoundDim, Caveat
@@ -139,21 +138,28 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
     position = 0
     try:
         for position, node in enumerate(order):
-            step = _step(node, position, scope, prefix, ran)
-            alike = _signature(step)
-            walked = inference.walked.get(alike) if alike is not None else None
+            inputs = tuple([scope[name] if name else None for name in node.input])
+            execution = ran.executions.get(first_output(node)) if ran is not None else None
+            step = Step(
+                node, prefix + (node.name or f"{node.op_type}_{position}"), node.domain, inputs, (), node.attribute, 1,
+                node.has_subgraph, execution,
+            )  # fmt: skip
+            # A node with a body or an execution has its own history.
+            alike = (node.alike, *[value.kind if value is not None else 0 for value in inputs])
+            walked = inference.walked.get(alike) if execution is None else None
             if walked is not None:
-                step.attributes = walked.attributes
                 step.outputs = tuple(
                     [made and made.copy(prefix + name) for made, name in zip(walked.outputs, node.output, strict=True)]
                 )
                 if node.op_type == "Constant":
                     _settle_constant(step, found)
                 steps.append(step)
-            elif _infer(step, scope, prefix, hints, found, steps) and alike is not None:
+            elif _infer(step, scope, prefix, hints, found, steps) and node.alike is not None and execution is None:
                 inference.walked[alike] = step
             for output, name in zip(step.outputs, node.output, strict=True):
-                if output is not None:
+                if output is not None and output.kind and name not in scope:
+                    scope[name] = output
+                elif output is not None:
                     _define(scope, name, output, step, inference, shadows=bool(prefix))
     except Contradiction as contradiction:
         contradiction.node, contradiction.position = order[position], position
@@ -237,26 +243,6 @@ def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: Shape
         found.constants[value.name] = known[tensor.name] = value
 
 
-def _step(node: StoredNode, position: int, scope: Scope, prefix: str, ran: Pass | None) -> Step:
-    """The step of a node, without its outputs."""
-    name = prefix + (node.name or f"{node.op_type}_{position}")
-    inputs = tuple([scope[item] if item else None for item in node.input])
-    execution = ran.executions.get(first_output(node)) if ran is not None else None
-    return Step(node, name, node.domain, inputs, (), node.attribute, 1, node.has_subgraph, execution)
-
-
-def _signature(step: Step) -> Hashable | None:
-    """A key of equal steps: the operator, its attributes and outputs, the kinds of its inputs; None for steps with their own
-    history, and for those of ai.onnx.ml, whose attributes are as long as weights.
-    """
-    if step.has_subgraph or step.execution is not None or step.domain == "ai.onnx.ml":
-        return None
-    node = step.node
-    outputs = tuple(map(bool, node.output))
-    attributes = tuple([each.SerializeToString() for each in step.attributes.values()]) if step.attributes else ()
-    return node.op_type, step.domain, outputs, attributes, *[value.kind if value is not None else 0 for value in step.inputs]
-
-
 def _settle(step: Step, found: ShapedModel) -> None:
     """Records what is known about the outputs' elements."""
     if step.node.op_type == "Constant" and not step.domain:
@@ -275,7 +261,7 @@ def _settle_constant(step: Step, found: ShapedModel) -> None:
     if output is None:
         raise ModelError(f"node '{step.name}' (Constant) has no output")
     output.is_constant = True
-    mark = next((entry.value for entry in step.node.metadata if entry.key == STORED_AS), None)
+    mark = next((entry.value for entry in step.node.metadata if entry.key == STORED_AS), None) if step.node.metadata else None
     _, first = found.stored.setdefault(mark or id(step.node), (step.node, {"": output}))
     output.name = first[""].name
     found.constants[output.name] = first[""]

@@ -12,34 +12,33 @@ if TYPE_CHECKING:
     from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto
 
 
+Alike = tuple[str | bytes | tuple[bool, ...], ...]
+"""What equal nodes have in common: the operator, its domain, which outputs are present, and the attributes as bytes."""
+
+
 class StoredNode(NamedTuple):
     """A node's fields under protobuf's names, read once: accessing a message takes longer than most uses of it. Lists are read
     as slices: iterating over elements takes three times as long.
 
-    ``attribute`` has the attributes by name, ``message`` is the node itself.
+    ``attribute`` has the attributes by name, ``message`` is the node itself. ``alike`` is None for nodes with a body, and for
+    those of ai.onnx.ml, whose attributes are as long as weights.
     """
 
     message: NodeProto
     op_type: str
     domain: str
     name: str
-    input: tuple[str, ...]
-    output: tuple[str, ...]
+    input: Sequence[str]
+    output: Sequence[str]
     attribute: Mapping[str, AttributeProto]
     has_subgraph: bool
     metadata: Sequence[StringStringEntryProto]
+    alike: Alike | None
 
     @classmethod
     def of(cls, node: NodeProto) -> StoredNode:
         """The fields of a node."""
-        attributes, has_subgraph = {}, False
-        for item in node.attribute[:]:
-            attributes[item.name] = item
-            if item.type not in _PLAIN and (item.HasField("g") or item.graphs):
-                has_subgraph = True
-        inputs, outputs = tuple(node.input[:]), tuple(node.output[:])
-        metadata = node.metadata_props[:]
-        return cls(node, node.op_type, node.domain, node.name, inputs, outputs, attributes, has_subgraph, metadata)
+        return StoredGraphs().read(node)
 
 
 class StoredGraphs:
@@ -49,6 +48,8 @@ class StoredGraphs:
         self._nodes: dict[int, tuple[GraphProto | FunctionProto, list[StoredNode]]] = {}
         """By the identity of the graph, which is kept alive so that the identity stays unique."""
         self._outer: dict[int, frozenset[str]] = {}
+        self._attributes: dict[Alike, tuple[Alike | None, Mapping[str, AttributeProto]]] = {}
+        """The attributes of equal nodes."""
 
     def every_node(self) -> Iterator[StoredNode]:
         """The nodes of all graphs that were read."""
@@ -58,23 +59,40 @@ class StoredGraphs:
         """The nodes of a graph; those of their bodies are read, too. Raises ModelError for a name that is not UTF-8."""
         known = self._nodes.get(id(graph))
         if known is None:
-            names: list[str] = []
-            known = self._nodes[id(graph)] = graph, [self._read(node, names) for node in graph.node[:]]
-            _check(names)
+            stored = graph.node[:]
+            known = self._nodes[id(graph)] = graph, [self.read(node) for node in stored]
+            _check([node.overload for node in stored])
+            _, operators, domains, names, inputs, outputs, *_ = zip(*known[1], strict=True) if stored else [()] * 6
+            for each in (operators, domains, names, [*chain(*inputs)], [*chain(*outputs)]):
+                _check(each)
+            _check([text for node in known[1] if node.metadata for item in node.metadata for text in (item.key, item.value)])
         return known[1]
 
-    def _read(self, node: NodeProto, names: list[str]) -> StoredNode:
-        """The fields of a node; names that must be UTF-8 are added to ``names``."""
-        found = StoredNode.of(node)
-        names += (found.op_type, found.domain, found.name, node.overload, *found.input, *found.output)
-        for name, attribute in found.attribute.items():
-            names += (name, attribute.ref_attr_name)
-            if found.has_subgraph and attribute.HasField("g"):
-                _check_graph(attribute.g)
-                self.nodes_of(attribute.g)
-        for entry in found.metadata:
-            names += (entry.key, entry.value)
-        return found
+    def read(self, node: NodeProto) -> StoredNode:
+        """The fields of a node."""
+        op_type, domain = node.op_type, node.domain
+        inputs, outputs, items, metadata = node.input[:], node.output[:], node.attribute[:], node.metadata_props[:]
+        alike: Alike | None = (op_type, domain, tuple(map(bool, outputs))) if domain != "ai.onnx.ml" else None
+        for item in items if alike is not None else ():
+            alike = (*alike, item.SerializeToString()) if alike is not None and item.type in _PLAIN else None
+        known = self._attributes.get(alike) if alike is not None else None
+        if known is None:
+            known = alike, {item.name: item for item in items}
+            _check([text for item in items for text in (item.name, item.ref_attr_name)])
+            if alike is not None:
+                self._attributes[alike] = known
+        has_subgraph = alike is None and any([self._read_bodies(item) for item in items])  # noqa: C419  # all bodies are read
+        alike, attributes = known
+        return StoredNode(node, op_type, domain, node.name, inputs, outputs, attributes, has_subgraph, metadata, alike)
+
+    def _read_bodies(self, attribute: AttributeProto) -> bool:
+        """Whether an attribute has bodies; the nodes of one are read."""
+        if attribute.type in _PLAIN:
+            return False
+        if attribute.HasField("g"):
+            _check_graph(attribute.g)
+            self.nodes_of(attribute.g)
+        return attribute.HasField("g") or bool(attribute.graphs)
 
     def names_in_bodies(self, node: StoredNode) -> Iterator[str]:
         """The outer names that a node's bodies read."""
@@ -112,11 +130,9 @@ def read_graphs(model: ModelProto) -> StoredGraphs:
 
 
 def _check(names: Sequence[Any]) -> None:
-    try:
-        "".join(names)
-    except TypeError:  # protobuf returns those that are not UTF-8 as bytes
-        name = next(name for name in names if type(name) is not str)
-        raise ModelError(f"the name {bytes(name)!r} in it is not UTF-8") from None
+    if bytes in map(type, names):  # as which protobuf returns those that are not UTF-8
+        name = next(name for name in names if type(name) is bytes)
+        raise ModelError(f"the name {name!r} in it is not UTF-8")
 
 
 def _check_graph(graph: GraphProto) -> None:

@@ -172,8 +172,7 @@ def _stored_sizes(nodes: tuple[Node, ...], constants: Mapping[str, Tensor]) -> d
     for node in nodes:
         made = [tensor for tensor in node.outputs if tensor is not None and tensor.is_constant]
         if made:
-            inputs = {tensor.name for tensor in node.inputs if tensor is not None}
-            stored |= dict.fromkeys((t.name for t in made), sum(stored.get(name, 0) for name in inputs))
+            stored |= dict.fromkeys((t.name for t in made), sum(stored.get(name, 0) for name in {*node.reads}))
     return stored
 
 

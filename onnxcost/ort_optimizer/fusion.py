@@ -334,17 +334,19 @@ def fold_constants(graph: Graph) -> Graph:
     variable = set(graph.overridable)
     for node in graph.nodes:
         node, key = _with_constants(node, variable, False) if variable else node, node.key
-        constant = known.issuperset([tensor.name for tensor in node.inputs if tensor is not None and not tensor.is_constant])
+        constant = known.issuperset(node.reads) or known.issuperset(
+            [tensor.name for tensor in node.inputs if tensor is not None and not tensor.is_constant]
+        )
         if key == "DequantizeLinear":
             # Kept for the integer operators that may absorb it.
             kept.append(node)
             variable.add(node.out.name)
         elif key not in RANDOM and (constant or (fixed and key in SHAPE_READERS)):
-            known.update([tensor.name for tensor in node.outputs if tensor is not None])
+            known.update(node.makes)
         else:
             is_identity = key in IDENTITIES or _changes_nothing(node)
             kept.append(node if is_identity else _with_constants(node, known, True))
-            if variable and any(tensor is not None and tensor.name in variable for tensor in node.inputs):
+            if not variable.isdisjoint(node.reads):
                 variable.update(out.name for out in node.outputs if out is not None and out.is_constant)
     return replace(graph, nodes=tuple(_drop_identities(graph, kept)))
 
@@ -370,7 +372,7 @@ def _drop_identities(graph: Graph, nodes: list[Node]) -> Iterator[Node]:
     uses, names, returned = DefUse(nodes, graph.outputs), dict[str, Tensor](), dict[str, Tensor]()
     kept = []
     for node in nodes:
-        if names and any(tensor is not None and tensor.name in names for tensor in node.inputs):
+        if not names.keys().isdisjoint(node.reads):
             node = node.rewire([names.get(t.name, t) if t is not None else None for t in node.inputs])
         if node.key not in IDENTITIES and not _changes_nothing(node):
             kept.append(node)

@@ -88,7 +88,7 @@ def plan_memory(graph: Graph, block: int = BLOCK) -> MemoryPlan:
             workspaces[place] += node.out.nbytes
     if loops := _loops(executed.nodes):
         owner = _owners(executed)
-        read = {tensor.name for node in executed.nodes for tensor in node.inputs if tensor is not None}
+        read = set[str]().union(*[node.reads for node in executed.nodes])
         for loop in loops:
             for place, held in _held_by(loop, executed.nodes[loop.place], owner, read).items():
                 workspaces[place] += held
@@ -110,8 +110,7 @@ def input_bytes(graph: Graph) -> int:
 
 def _read_inputs(graph: Graph) -> dict[str, int]:
     """Those inputs by name, with their bytes."""
-    read = {tensor.name for node in graph.nodes for tensor in node.inputs if tensor is not None}
-    read.update(tensor.name for tensor in graph.outputs)
+    read = {tensor.name for tensor in graph.outputs}.union(*[node.reads for node in graph.nodes])
     return {tensor.name: tensor.nbytes for tensor in graph.inputs if tensor.name in read}
 
 

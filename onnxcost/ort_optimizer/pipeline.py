@@ -128,7 +128,7 @@ def _with_reorders(steps: Iterable[FusedNode], returned: Set[str], block: int) -
             continue
         is_float = step.is_blocked and node.x.dtype == "float32"
         layout = {} if is_float or not step.is_blocked else _CHANNELS_LAST
-        made = [tensor.name for tensor in node.outputs if tensor is not None]
+        made = node.makes
         first = node.x.name if is_float and reads_plain(step.node) else ""
         inputs = list(node.inputs)
         for index, tensor in enumerate(inputs):
