@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend.lowering import lower
+from onnxcost.frontend.node_index import NodeIndex
 from onnxcost.frontend.normalize import normalize, operators_in
 from onnxcost.frontend.reader import Skeleton, read_skeleton
 from onnxcost.frontend.shape_inference import infer_shapes
@@ -57,7 +58,7 @@ class ResizableModel:
         skeleton = read_skeleton(spec.source)
         self.operators = operators_in(skeleton)
         model, graphs, _ = normalize(skeleton.model, skeleton.graphs)
-        self._spec, self._skeleton = spec, skeleton._replace(model=model, graphs=graphs)
+        self._spec, self._skeleton = spec, skeleton._replace(model=model, graphs=graphs, node_index=NodeIndex(graphs))
         self._first: Graph | None = None
 
     def read(self, sizes: Mapping[str, int], formulas: FormulaTable) -> Graph:

@@ -14,12 +14,12 @@ from onnxcost.errors import InputError, did_you_mean
 from onnxcost.frontend.dim_roles import ModelRoles
 from onnxcost.frontend.dims import describe_layout, turn_channels
 from onnxcost.frontend.expressions import evaluate, is_hyphenated, operands, solve
-from onnxcost.frontend.node_index import sizes_of
+from onnxcost.frontend.node_index import NodeIndex, sizes_of
 from onnxcost.frontend.role_sizes import DimRole
 from onnxcost.graph import BoundDim, option_text
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, TypeProto, ValueInfoProto
+    from onnx import TypeProto, ValueInfoProto
 
 
 _NO_NAMES = frozenset({"?", "*", "-", "None", "-1"})
@@ -73,7 +73,7 @@ class OpenDims:
         inputs: Sequence[ValueInfoProto],
         shapes: Mapping[str, Sequence[int]],
         dims: Mapping[str, int],
-        model: ModelProto | None = None,
+        index: NodeIndex | None = None,
         path: str = "",
     ) -> None:
         self.inputs, self.by_name = inputs, {value.name: value for value in inputs}
@@ -86,7 +86,7 @@ class OpenDims:
                     dim.Clear()
         self._given = _bind_given(self.by_name, shapes, dims)
         self._extra = _give_ranks(inputs, shapes)
-        self.roles = ModelRoles(model, inputs, path)
+        self.roles = ModelRoles(index or NodeIndex(), inputs, path)
         for value in inputs:
             tensor = value.type.tensor_type
             if (

@@ -19,7 +19,7 @@ from onnxcost.operators import traits
 from onnxcost.operators.traits import CACHE_INPUTS
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, ValueInfoProto
+    from onnx import ValueInfoProto
 
 
 _TEXT = "a text of 128 tokens"
@@ -68,7 +68,7 @@ _WEIGHTED = traits.FLOAT_PRODUCTS | {"Conv", "Gather"}
 class ModelRoles:
     """The roles of a model's open dims. The graph is looked at when a name does not tell; ``path`` is the model's, or ""."""
 
-    model: ModelProto | None
+    index: NodeIndex
     inputs: Sequence[ValueInfoProto]
     path: str = ""
 
@@ -111,18 +111,13 @@ class ModelRoles:
         return DimRole(role.kind, (size, *role.sizes), where)
 
     @cached_property
-    def index(self) -> NodeIndex:
-        """Who makes and who reads the values of the model."""
-        return NodeIndex(self.model)
-
-    @cached_property
     def _images(self) -> ImageSizes:
         return ImageSizes(self.index, self.inputs, self.hints)
 
     @cached_property
     def hints(self) -> Mapping[str, tuple[int, str]]:
         """The sizes that the model's metadata, the files beside it and its table of positions state, each with its source."""
-        hints = read_hints(self.model, self.path) if self.model is not None else {}
+        hints = read_hints(self.index.model, self.path) if self.index.model is not None else {}
         rows = self.index.counted_positions
         if rows is not None and rows - _UNCOUNTED < hints.get("tokens", (rows, ""))[0]:
             hints["tokens"] = rows - _UNCOUNTED, f"a table of {rows} positions"
@@ -235,7 +230,7 @@ class ModelRoles:
         if rank == 3 and self.index.reader(value.name, traits.RECURRENT, places=(5, 6)) is not None:
             return ("other", "batch", "features")[axis]  # of each layer and direction
         if rank == 3 and (reader := self.index.reader(value.name, traits.RECURRENT)) is not None:
-            is_batch_first = any(attribute.name == "layout" and attribute.i for attribute in reader.node.attribute)
+            is_batch_first = "layout" in reader.node.attribute and reader.node.attribute["layout"].i
             return ("batch", "frames", "features")[axis] if is_batch_first else ("frames", "batch", "features")[axis]
         if rank == 1 and self._are_vectors:
             return "tokens"
@@ -312,8 +307,8 @@ class ModelRoles:
         reader = self.index.reader(value.name, _WEIGHTED | {"STFT"})
         if reader is None:
             return False
-        groups = next((attribute.i for attribute in reader.node.attribute if attribute.name == "group"), 1)
-        reads_samples = reader.weight is not None and len(reader.weight) == 3 and reader.weight[1] in (1, 2) and groups == 1
+        weight = reader.weight
+        reads_samples = weight is not None and len(weight) == 3 and weight[1] in (1, 2) and reader.groups == 1
         return reader.op_type == "STFT" or (reader.op_type == "Conv" and reads_samples)
 
     def _is_spectrum(self, value: ValueInfoProto) -> bool:

@@ -58,11 +58,9 @@ class ImageSizes:
     def _reads_lines(self) -> bool:
         """Whether the model halves the height of an image and keeps the width, as models that read lines of text do."""
         strides = (
-            list(attribute.ints)
+            node.attribute["strides"].ints[:]
             for node in self.index.nodes
-            if node.op_type in traits.CONVOLUTIONS | traits.POOLS
-            for attribute in node.attribute
-            if attribute.name == "strides"
+            if node.op_type in traits.CONVOLUTIONS | traits.POOLS and "strides" in node.attribute
         )
         return any(len(pair) == 2 and pair[0] > pair[1] for pair in strides)
 

@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.frontend.long_lists import holds_list, numbers_in
-from onnxcost.frontend.normalize import nodes_in
+from onnxcost.frontend.stored_graphs import StoredGraphs, StoredNode
 from onnxcost.operators import traits
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, ValueInfoProto
+    from onnx import ValueInfoProto
 
 CHANNEL_COUNTS = (1, 3, 4)
 """Usual numbers of channels of an image."""
@@ -35,7 +35,12 @@ class Reader(NamedTuple):
 
     op_type: str
     weight: tuple[int, ...] | None
-    node: NodeProto
+    node: StoredNode
+
+    @property
+    def groups(self) -> int:
+        """The groups of a convolution."""
+        return self.node.attribute["group"].i if "group" in self.node.attribute else 1
 
 
 _FEATURES: Mapping[str, tuple[str, str]] = {
@@ -52,7 +57,7 @@ _FEATURES: Mapping[str, tuple[str, str]] = {
 
 def _count_features(reader: Reader) -> int:
     """How many features such a node reads; 0 where its attributes do not tell."""
-    attributes = {attribute.name: attribute for attribute in reader.node.attribute}
+    attributes = reader.node.attribute
     name, divisor = _FEATURES[reader.op_type]
     listed = attributes.get(name)
     if listed is None:
@@ -67,45 +72,45 @@ def _count_features(reader: Reader) -> int:
 
 
 class NodeIndex:
-    """The nodes of ``model``, those in bodies included, and what is known of them before shapes are inferred."""
+    """The nodes of a model, those in bodies included, and what is known of them before shapes are inferred."""
 
-    def __init__(self, model: ModelProto | None) -> None:
-        self._model = model
+    def __init__(self, graphs: StoredGraphs | None = None) -> None:
+        self.graphs = graphs or StoredGraphs()
+        self.model = self.graphs.model
 
     @cached_property
     def outputs(self) -> Sequence[ValueInfoProto]:
         """The model's outputs, without those that are copies of another one."""
-        outputs = self._model.graph.output if self._model is not None else ()
+        outputs = self.model.graph.output if self.model is not None else ()
         names = {output.name for output in outputs}
         identities = [node for node in self.nodes if node.op_type in traits.IDENTITIES and node.input]
         copies = {name for node in identities if node.input[0] in names for name in node.output}
         return [output for output in outputs if output.name not in copies]
 
     @cached_property
-    def nodes(self) -> list[NodeProto]:
+    def nodes(self) -> list[StoredNode]:
         """The nodes, each before those in its bodies."""
-        return list(nodes_in(self._model.graph.node)) if self._model is not None else []
+        return list(self.graphs.nodes_within(self.model.graph)) if self.model is not None else []
 
     @cached_property
-    def consumers(self) -> Mapping[str, list[tuple[NodeProto, int]]]:
+    def consumers(self) -> Mapping[str, list[tuple[StoredNode, int]]]:
         """The nodes that read a value, each with the input that it is."""
-        found: dict[str, list[tuple[NodeProto, int]]] = {}
+        found: dict[str, list[tuple[StoredNode, int]]] = {}
         for node in self.nodes:
-            for position, name in enumerate(node.input[:]):
+            for position, name in enumerate(node.input):
                 found.setdefault(name, []).append((node, position))
         return found
 
     @cached_property
     def stored(self) -> Mapping[str, tuple[int, ...]]:
         """The dims of stored tensors and of reshaped ones."""
-        stored = self._model.graph.initializer if self._model is not None else ()
+        stored = self.model.graph.initializer if self.model is not None else ()
         found = {tensor.name: tuple(tensor.dims[:]) for tensor in stored}
         for node in self.nodes:
-            for attribute in node.attribute[:]:
-                if node.op_type == "Constant" and attribute.name == "value" and node.output:
-                    found[node.output[0]] = tuple(attribute.t.dims[:])
-                if attribute.HasField("g"):
-                    found.update((tensor.name, tuple(tensor.dims)) for tensor in attribute.g.initializer)
+            if node.op_type == "Constant" and "value" in node.attribute and node.output:
+                found[node.output[0]] = tuple(node.attribute["value"].t.dims[:])
+            for attribute in node.attribute.values() if node.has_subgraph else ():
+                found.update((tensor.name, tuple(tensor.dims)) for tensor in attribute.g.initializer)
             if node.op_type in _SAME_DIMS and node.input and node.output:
                 found.update({node.output[0]: found[node.input[0]]} if node.input[0] in found else {})
         return found
@@ -145,8 +150,7 @@ class NodeIndex:
         dims, reader = sizes_of(value), self.reader(value.name, {"Conv"})
         if len(dims) < 3 or dims[1] is not None or reader is None or reader.weight is None or len(reader.weight) != len(dims):
             return dims[1] if len(dims) > 1 else None
-        groups = next((attribute.i for attribute in reader.node.attribute if attribute.name == "group"), 1)
-        return groups * reader.weight[1]
+        return reader.groups * reader.weight[1]
 
     def is_channels_last(self, value: ValueInfoProto) -> bool:
         """Whether an image has its channels last."""
@@ -154,7 +158,7 @@ class NodeIndex:
         if any(size in CHANNEL_COUNTS for size in (dims[-1], dims[1])):
             return dims[-1] in CHANNEL_COUNTS
         return any(
-            node.op_type == "Transpose" and [list(a.ints) for a in node.attribute if a.name == "perm"] == [[0, 3, 1, 2]]
+            node.op_type == "Transpose" and "perm" in node.attribute and node.attribute["perm"].ints[:] == [0, 3, 1, 2]
             for node, _ in self.consumers.get(value.name, ())
         )
 
@@ -187,7 +191,7 @@ class NodeIndex:
                     return table[0]
         return None
 
-    def is_stored(self, node: NodeProto) -> bool:
+    def is_stored(self, node: StoredNode) -> bool:
         """Whether it reads a table that the file has, such as one of positions, as it is or cut and rearranged."""
         last = node
         for before in self.nodes_behind(node.input[0]) if node.input else ():
@@ -200,7 +204,7 @@ class NodeIndex:
             last = before
         return bool(last.input) and last.input[0] in self.stored
 
-    def nodes_behind(self, name: str) -> Iterator[NodeProto]:
+    def nodes_behind(self, name: str) -> Iterator[StoredNode]:
         """The node that makes a value, the one that makes its first input, and so on: a few."""
         for _ in range(FOLLOWED):
             node = self.made_by.get(name)
@@ -210,6 +214,6 @@ class NodeIndex:
             name = node.input[0]
 
     @cached_property
-    def made_by(self) -> Mapping[str, NodeProto]:
+    def made_by(self) -> Mapping[str, StoredNode]:
         """The node that makes a value."""
         return {output: node for node in self.nodes for output in node.output}

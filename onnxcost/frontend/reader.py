@@ -16,6 +16,7 @@ from onnxcost.errors import ModelError
 from onnxcost.frontend.byte_source import LARGEST, ByteSource, open_source
 from onnxcost.frontend.file_kinds import FILE_BYTES, NOT_STORED, describe_file
 from onnxcost.frontend.long_lists import FLOATS, INTS, LONG, NAMES, STRINGS, LongList, short_string, tagged
+from onnxcost.frontend.node_index import NodeIndex
 from onnxcost.frontend.stored_graphs import StoredGraphs, read_graphs
 from onnxcost.spec import ModelSource
 
@@ -72,6 +73,7 @@ class Skeleton(NamedTuple):
     path: str
     file_bytes: int
     graphs: StoredGraphs
+    node_index: NodeIndex
 
 
 def read_skeleton(source: ModelSource | Skeleton | None) -> Skeleton:
@@ -85,7 +87,8 @@ def read_skeleton(source: ModelSource | Skeleton | None) -> Skeleton:
     with open_source(source) as data:
         model, graphs = _read(data, _EXTERNAL)
         original = next((entry.value for entry in model.metadata_props if entry.key == FILE_BYTES), "")
-        return Skeleton(model, data.path, (int(original) if is_whole(original) else 0) or data.size or 0, graphs)
+        file_bytes = (int(original) if is_whole(original) else 0) or data.size or 0
+        return Skeleton(model, data.path, file_bytes, graphs, NodeIndex(graphs))
 
 
 def read_locations(source: ModelSource) -> ModelProto:

@@ -21,6 +21,7 @@ from onnxcost.frontend.contradictions import Contradiction
 from onnxcost.frontend.control_flow import CONTROL_FLOW, run_modifiers
 from onnxcost.frontend.dims import check_fixed, fed_inputs, fill_containers, make_given_values, merge_given_shapes, split_shapes
 from onnxcost.frontend.fitting import fit
+from onnxcost.frontend.node_index import NodeIndex
 from onnxcost.frontend.node_inference import Inference, known_answers
 from onnxcost.frontend.normalize import STORED_AS, in_execution_order, normalize
 from onnxcost.frontend.reader import Skeleton
@@ -64,7 +65,8 @@ def infer_shapes(
         return found
 
     _, dims = fill_containers(new_inputs(), {**fed, **spec.values}, spec.dims)
-    open_dims = OpenDims(inputs, of_inputs, dims, model, skeleton.path)
+    index = skeleton.node_index if graphs is skeleton.graphs else NodeIndex(graphs)
+    open_dims = OpenDims(inputs, of_inputs, dims, index, skeleton.path)
     known = known_answers(opsets, model.ir_version)
     checks_more = checks_given or open_dims.has_assumed
     inference = Inference(opsets, tuple(model.opset_import), model.ir_version, formulas, checks_more, known)

@@ -44,7 +44,8 @@ class StoredNode(NamedTuple):
 class StoredGraphs:
     """The nodes of a model's graphs, bodies and functions, and the outer names that the bodies read: each is read once."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: ModelProto | None = None) -> None:
+        self.model = model
         self._nodes: dict[int, tuple[GraphProto | FunctionProto, list[StoredNode]]] = {}
         """By the identity of the graph, which is kept alive so that the identity stays unique."""
         self._outer: dict[int, frozenset[str]] = {}
@@ -54,6 +55,14 @@ class StoredGraphs:
     def every_node(self) -> Iterator[StoredNode]:
         """The nodes of all graphs that were read."""
         return chain.from_iterable(nodes for _, nodes in self._nodes.values())
+
+    def nodes_within(self, graph: GraphProto) -> Iterator[StoredNode]:
+        """The nodes of a graph, each before those in its bodies."""
+        for node in self.nodes_of(graph):
+            yield node
+            for attribute in node.attribute.values() if node.has_subgraph else ():
+                for body in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
+                    yield from self.nodes_within(body)
 
     def nodes_of(self, graph: GraphProto | FunctionProto) -> list[StoredNode]:
         """The nodes of a graph; those of their bodies are read, too. Raises ModelError for a name that is not UTF-8."""
@@ -118,7 +127,7 @@ _PLAIN = frozenset({1, 2, 3, 4, 6, 7, 8})
 
 def read_graphs(model: ModelProto) -> StoredGraphs:
     """The nodes of all its graphs. Raises ModelError for a name, of those that are read later, that is not UTF-8."""
-    graphs = StoredGraphs()
+    graphs = StoredGraphs(model)
     _check((model.producer_name, model.producer_version, *(opset.domain for opset in model.opset_import)))
     _check_graph(model.graph)
     graphs.nodes_of(model.graph)

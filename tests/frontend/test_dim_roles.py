@@ -11,7 +11,9 @@ from onnx import TensorProto, ValueInfoProto, helper, save
 from onnxcost import estimate
 from onnxcost.frontend.assumptions import OpenDims
 from onnxcost.frontend.dim_roles import ModelRoles
+from onnxcost.frontend.node_index import NodeIndex
 from onnxcost.frontend.role_sizes import ROLES
+from onnxcost.frontend.stored_graphs import read_graphs
 from tests.modeltext import model
 
 FLOAT, UINT8, INT8, INT16, INT32, INT64, STRING = 1, 2, 3, 5, 6, 7, 8
@@ -37,7 +39,7 @@ SYMBOLS = {
 @pytest.mark.parametrize(("symbol", "kind"), SYMBOLS.items())
 def test_a_name_says_what_a_dim_is(symbol: str, kind: str) -> None:
     """In an expression any other name is a length."""
-    assert ModelRoles(None, []).role_of_symbol(symbol).kind == kind
+    assert ModelRoles(NodeIndex(), []).role_of_symbol(symbol).kind == kind
 
 
 USUAL = {
@@ -76,7 +78,7 @@ def test_the_dims_of_a_cache_in_pages() -> None:
         "starts": (INT32, ["seqs_1"]), "pasts": (INT32, ["seqs"]), "table": (INT32, ["seqs", "max_blocks"]),
     }  # fmt: skip
     inputs = values_of(declared)
-    roles = ModelRoles(helper.make_model(helper.make_graph([node], "g", inputs, [])), inputs)
+    roles = ModelRoles(NodeIndex(read_graphs(helper.make_model(helper.make_graph([node], "g", inputs, [])))), inputs)
     places = [(value, axis, dim) for value in inputs for axis, dim in enumerate(declared[value.name][1])]
     found = {dim: roles.role(value, axis, dim).kind for value, axis, dim in places if isinstance(dim, str)}
     kinds = {"blocks": "other", "block_size": "page", "seqs": "batch", "seqs_1": "batch", "max_blocks": "other"}
