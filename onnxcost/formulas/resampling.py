@@ -90,6 +90,14 @@ def affine_grid(node: Node) -> Work:
     return dot_products(node.out.size, node.x.shape[-1])
 
 
+def samples_of(node: Node) -> tuple[int, int]:
+    """Samples along the axes of a RoiAlign's bin; a ``sampling_ratio`` of 0 is as many as a bin has positions, at most the
+    whole map's.
+    """
+    ratio = int(node.attributes.get("sampling_ratio", 0))
+    return (ratio, ratio) if ratio > 0 else (-(-node.x.shape[2] // node.out.shape[2]), -(-node.x.shape[3] // node.out.shape[3]))
+
+
 @formula("Y = mean (max) of the samples in each bin of a region", flops="out·8·samples + regions·(positions and weights)",
          at_most=lambda node: not node.attributes.get("sampling_ratio"))  # fmt: skip
 def roi_align(node: Node) -> Work:
@@ -104,9 +112,7 @@ def roi_align(node: Node) -> Work:
     if not node.out.size:
         return NO_WORK
     regions, _, height, width = node.out.shape
-    # Samples along the axes of a bin; a ``sampling_ratio`` of 0 is as many as a bin has positions, at most the whole map's.
-    ratio = int(node.attributes.get("sampling_ratio", 0))
-    down, across = (ratio, ratio) if ratio > 0 else (-(-node.x.shape[2] // height), -(-node.x.shape[3] // width))
+    down, across = samples_of(node)
     half_pixel = node.attributes.get("coordinate_transformation_mode", "output_half_pixel") == "half_pixel"
     region = 4 * (MUL + (ADD if half_pixel else NO_WORK)) + 2 * (ADD + DIV) + (NO_WORK if half_pixel else 2 * COMPARE)
     lines = (height * down + width * across) * (2 * MUL + DIV + 2 * ADD + 4 * COMPARE + LINEAR)

@@ -45,6 +45,8 @@ CONTAINERS = _set(
 """They pass tensors on by reference."""
 SHAPE_READERS = _set("Shape Size")
 """They need the dims of their input, and none of its elements."""
+COUNTS_OF_VALUES = _set("NonZero Compress NonMaxSuppression")
+"""The values of their inputs decide how long their outputs are."""
 RANDOM = _set("RandomNormal RandomNormalLike RandomUniform RandomUniformLike Bernoulli Multinomial")
 """Equal inputs may give different outputs. Dropout is an identity in inference."""
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from onnxcost.graph import DefUse, Graph, Node, Tensor
-from onnxcost.operators.traits import IDENTITIES, RANDOM, SHAPE_READERS
+from onnxcost.operators.traits import COUNTS_OF_VALUES, IDENTITIES, RANDOM, SHAPE_READERS
 from onnxcost.ort_optimizer.fused_node import FusedNode, axes_of, constants_of
 
 _SIMPLIFIED = "SimplifiedLayerNormalization"
@@ -326,21 +326,23 @@ def fold_constants(graph: Graph) -> Graph:
     """The graph without the nodes that depend only on constants or on shapes that the model fixes: ConstantFolding.
 
     Nodes that only pass their input on are removed, too: EliminateIdentity, EliminateDropout and CastElimination. Constants
-    that a caller may override count as values, and so does what is computed from them.
+    that a caller may override count as values, and so does what is computed from them. Kept are a DequantizeLinear, for the
+    integer operators that may absorb it, and nodes whose outputs have no length before they run.
     """
     known = set(graph.constants) - graph.overridable
     fixed = not graph.dims
     kept: list[Node] = []
-    variable = set(graph.overridable)
+    variable, unsized = set(graph.overridable), set[str]()
     for node in graph.nodes:
         node, key = _with_constants(node, variable, False) if variable else node, node.key
         constant = known.issuperset(node.reads) or known.issuperset(
             [tensor.name for tensor in node.inputs if tensor is not None and not tensor.is_constant]
         )
-        if key == "DequantizeLinear":
-            # Kept for the integer operators that may absorb it.
+        if key == "DequantizeLinear" or key in COUNTS_OF_VALUES:
             kept.append(node)
             variable.add(node.out.name)
+            if key in COUNTS_OF_VALUES:
+                unsized.add(node.out.name)
         elif key not in RANDOM and (constant or (fixed and key in SHAPE_READERS)):
             known.update(node.makes)
         else:

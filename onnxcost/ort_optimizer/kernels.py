@@ -9,6 +9,7 @@ from typing import NamedTuple
 from onnxcost.graph import BITS, Node, Tensor
 from onnxcost.operators.traits import ATTENTIONS, GATHERS, POOLS, RECURRENT, VIEWS
 from onnxcost.ort_optimizer import quantities as by
+from onnxcost.ort_optimizer.einsum import einsum_nodes
 from onnxcost.ort_optimizer.fused_node import FusedNode, axes_of, constants_of
 from onnxcost.ort_optimizer.layout import BLOCK
 from onnxcost.ort_optimizer.quantities import Quantities, elements, weight_of
@@ -55,12 +56,12 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("gemm", "gemm-int8", "gemm-int8-unsigned", "matmul-integer", "matmul-integer-unsigned"), _GEMM),
     **dict.fromkeys(("matmul", "matmul-int8"), Family((*_PRODUCTS, "products"), by.batched_gemm, in_blocks=True)),
     **dict.fromkeys(("gemm-nbits", "gemm-nbits-int8", "gemm-nbits-int8-wide", "gemm-nbits-expanded"), _LOW_BITS),
-    "einsum": Family(_PRODUCTS, by.product),
     **dict.fromkeys(("attention", "attention-grouped"), _ATTENTION),
     **dict.fromkeys(("recurrent", "recurrent-gru", "recurrent-rnn", "recurrent-int8"), _RECURRENT),
     **dict.fromkeys(("pool", "pool-blocked", "pool-int8"), _WINDOWS),
     **dict.fromkeys(("global-pool", "global-pool-blocked", "global-pool-int8"), _REDUCED),
-    **dict.fromkeys(("reduce", "reduce-before", "reduce-slow"), _REDUCED),
+    **dict.fromkeys(("reduce", "reduce-slow"), _REDUCED),
+    "reduce-before": Family((*_REDUCED.names, "elements at conflicting addresses"), by.reduced_across),
     **dict.fromkeys(("softmax", "softmax-across", "softmax-int8", "layernorm", "skip-layernorm", "skip-rmsnorm"), _ROWS),
     **dict.fromkeys(("cheap", "binary", "where", "pow", "cast", "sqrt", "hard", "sigmoid", "tanh", "exp", "erf"), _ELEMENTS),
     **dict.fromkeys(("leaky-relu", "sign", "elu", "softplus", "gelu", "bias-gelu", "quick-gelu"), _ELEMENTS),
@@ -70,6 +71,11 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("broadcast", "prelu", "binary-int8", "mul-int8"), _SPANS),
     "instancenorm": Family(("elements", "channels"), by.channels),
     "fourier": Family(("butterflies",), by.butterflies),
+    "nonzero": _ELEMENTS,
+    "topk": Family(("elements", "selected"), by.selected),
+    "cumsum": Family(("elements", "runs"), by.runs),
+    **dict.fromkeys(("grid-sample", "grid-sample-slow"), Family(("outputs", "positions", "neighbors"), by.sampled)),
+    "roi-align": Family(("outputs", "samples"), by.region_samples),
     "trees": Family(("comparisons", "rows"), by.comparisons),
     **dict.fromkeys(("transpose", "transpose-rows", "transpose-scattered"), _RUNS),
     **dict.fromkeys(("concat", "concat-int8", "split"), Family((*_RUNS.names, "tensors"), by.joined_pieces)),
@@ -105,8 +111,10 @@ def kernel_runs(step: FusedNode, block: int = BLOCK) -> Iterator[KernelRun]:
     repeat = step.node.repeat
     for tensor in step.reordered:
         yield _reordering(tensor, step.channels_last, repeat)
-    family = family_of(step, block)
-    yield KernelRun(family, FAMILIES[family].quantities(step.node, block), repeat)
+    family = ""
+    for node in einsum_nodes(step.node) if step.node.key == "Einsum" else (step.node,):
+        family = family_of(step if node is step.node else FusedNode(node), block)
+        yield KernelRun(family, FAMILIES[family].quantities(node, block), repeat)
     yield KernelRun("call", (), repeat)
     if step.node.op_type == "DynamicQuantizeMatMul":
         yield KernelRun("dynamic-quantize", (float(step.node.x.size),), repeat)
@@ -173,8 +181,9 @@ _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
                "ArgMax", "ArgMin"),
     "pool": tuple(POOLS), "pool-int8": ("QLinearAveragePool",),
     "global-pool": ("GlobalAveragePool", "GlobalMaxPool"), "global-pool-int8": ("QLinearGlobalAveragePool",),
-    "reorder": ("ReorderInput", "ReorderOutput"), "einsum": ("Einsum",), "fourier": ("DFT", "STFT"),
-    "trees": ("TreeEnsemble", "TreeEnsembleRegressor", "TreeEnsembleClassifier"),
+    "reorder": ("ReorderInput", "ReorderOutput"), "fourier": ("DFT", "STFT"),
+    "nonzero": ("NonZero",), "topk": ("TopK",), "cumsum": ("CumSum",), "roi-align": ("RoiAlign",),
+    "grid-sample": ("GridSample",), "trees": ("TreeEnsemble", "TreeEnsembleRegressor", "TreeEnsembleClassifier"),
     "transpose": ("Transpose",),
     "transpose-scattered": ("DepthToSpace",),
     "concat": ("Concat",), "concat-int8": ("QLinearConcat",), "split": ("Split",), "slice": ("Slice",), "pad": ("Pad",),
@@ -230,6 +239,8 @@ def family_of(step: FusedNode, block: int = BLOCK) -> str:
         return family if {node.x.dtype, node.out.dtype} & _WHOLE_NUMBERS else "cheap"
     if family == "resize":
         return _resize_family(node)
+    if family == "grid-sample":
+        return _sampling_family(node)
     return "broadcast" if family == "binary" and by.spans(node)[1] > 1 else family
 
 
@@ -302,6 +313,14 @@ def _resize_family(node: Node) -> str:
     doubles = node.x.rank == 4 and node.out.shape[2:] == tuple(2 * length for length in node.x.shape[2:])
     repeats = (attributes.get("coordinate_transformation_mode"), attributes.get("nearest_mode")) == ("asymmetric", "floor")
     return "resize" if doubles and (repeats or node.op_type == "Upsample") else "resize-nearest"
+
+
+def _sampling_family(node: Node) -> str:
+    """grid_sample.cc: images with zeros around them, read by linear interpolation, have a loop of their own."""
+    defaults = (("mode", "linear"), ("padding_mode", "zeros"), ("align_corners", 0))
+    mode, padding, corners = (node.attributes.get(name, default) for name, default in defaults)
+    is_quick = node.x.rank == 4 and mode in ("linear", "bilinear") and padding == "zeros" and not corners
+    return "grid-sample" if is_quick else "grid-sample-slow"
 
 
 _WHOLE_NUMBERS = frozenset({"int64", "int32", "int16", "uint64", "uint32", "uint16"})

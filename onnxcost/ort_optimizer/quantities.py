@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
+from math import gcd, prod
 
 from onnxcost.formulas import select_formulas
-from onnxcost.formulas.contraction import einsum
+from onnxcost.formulas.resampling import REACH, samples_of
 from onnxcost.formulas.shapes import window_steps
 from onnxcost.formulas.signal import ceil_log2, transforms
 from onnxcost.graph import BITS, Node, Tensor, Work
+from onnxcost.ort_optimizer.fused_node import axes_of
 
 Quantities = tuple[float, ...]
 
@@ -148,11 +149,6 @@ def comparisons(node: Node) -> Quantities:
     return (float(_work(node).compares), float(node.x.shape[0] if node.x.rank > 1 else 1))
 
 
-def product(node: Node) -> Quantities:
-    """As ``gemm``, of an Einsum."""
-    return tuple(map(float, (einsum(node).macs, node.x.size, node.required(1).size if node.input(1) else 0, node.out.size)))
-
-
 def window_elements(node: Node) -> Quantities:
     """Elements of all windows, and elements and rows of the output."""
     kernel = prod(node.attributes.get("kernel_shape") or node.x.shape[2:])
@@ -274,6 +270,45 @@ def channels(node: Node) -> Quantities:
 def reduced(node: Node) -> Quantities:
     """Elements of the input and of the output."""
     return (float(node.x.size), float(node.out.size))
+
+
+SETS, WAYS, LINE = 64, 8, 64
+"""A core's first cache: sets of lines, lines in a set, and bytes in a line, as most CPUs have them."""
+
+
+def reduced_across(node: Node) -> Quantities:
+    """As ``reduced``, and the elements for which the lines of a column, one in each row, do not fit into the cache's sets that
+    their addresses fall into, as where rows are a power of two apart; by the share of the sets that they do not use.
+    """
+    inner = prod(node.x.shape[max(axes_of(node), default=-1) + 1 :])
+    step = inner * BITS[node.x.dtype] // 8
+    used = SETS // gcd(step // LINE, SETS) if step % LINE == 0 else SETS
+    count = node.x.size // max(node.out.size, 1)
+    return (*reduced(node), float(node.x.size) / used if used < SETS and count > used * WAYS else 0.0)
+
+
+def selected(node: Node) -> Quantities:
+    """Elements, and those that are selected."""
+    return (float(node.x.size), float(node.out.size))
+
+
+def runs(node: Node) -> Quantities:
+    """Elements, and the contiguous runs of them that are summed at a time: the dims behind the axis, or single elements."""
+    axis = node.required(1).value or (-1,)
+    return (float(node.x.size), node.x.size / max(prod(node.x.shape[int(axis[0]) % node.x.rank + 1 :]), 1))
+
+
+def sampled(node: Node) -> Quantities:
+    """Elements of the output, positions in an image, and the elements of the image that they are computed from."""
+    axes = node.x.rank - 2
+    reach = REACH.get(node.attributes.get("mode", "linear"))
+    neighbors = (2 * reach) ** axes if reach else 1
+    return (float(node.out.size), node.required(1).size / max(axes, 1), float(node.out.size * neighbors))
+
+
+def region_samples(node: Node) -> Quantities:
+    """Elements of the output, and the samples that they are the means of."""
+    return (float(node.out.size), float(node.out.size * prod(samples_of(node))))
 
 
 def resized(node: Node) -> Quantities:

@@ -245,7 +245,6 @@ QUANTITIES = [
     (node("Gemm", [floats(3, 4), floats(8, 3, constant=True)], [floats(4, 8)], transA=1, transB=1), "gemm", (96, 12, 24, 32)),
     (node("QLinearMatMul", [floats(4, 3), None, None, floats(3, 4, constant=True)], [floats(4, 4)]), "gemm-int8",
      (48, 12, 12, 16)),
-    (node("Einsum", [floats(4, 3), floats(3, 5)], [floats(4, 5)], equation="ij,jk->ik"), "einsum", (60, 12, 15, 20)),
     (node("ConvTranspose", [floats(1, 3, 5, 5), floats(3, 4, 3, 3)], [floats(1, 4, 7, 7)]), "conv-transposed",
      (75 * 36, 75, 108, 25 * 36)),
     # Columns: 16 positions are 4 vectors, 5 are filled up to 8, one stays one; each image reads the weights again.
@@ -344,7 +343,30 @@ QUANTITIES = [
     # An image of the same size is copied.
     (node("Resize", [floats(1, 1, 4, 4)], [floats(1, 1, 4, 4)], mode="linear"), "expand", (64, 4)),
     (node("Resize", [floats(1, 1, 4, 4)], [floats(1, 1, 2, 2)], mode="cubic"), "resize-cubic", (4, 4)),
-    (node("NonZero", [floats(3)], [tensor("y", 1, 3, dtype="int64")]), "other", (24,)),
+    # Elements, and what is found of them; runs of 4 behind the axis, single elements on the last one.
+    (node("NonZero", [floats(3, 4)], [tensor("y", 2, 12, dtype="int64")]), "nonzero", (24,)),
+    (node("TopK", [floats(3, 8), tensor("k", 1, dtype="int64")], [floats(3, 2)]), "topk", (24, 6)),
+    (node("CumSum", [floats(2, 3, 4), Tensor("a", "int64", (), value=(1,))], [floats(2, 3, 4)]), "cumsum", (24, 6)),
+    (node("CumSum", [floats(2, 3, 4), Tensor("a", "int64", (), value=(-1,))], [floats(2, 3, 4)]), "cumsum", (24, 24)),
+    # Outputs, positions, and the pixels around each: 2 × 2, 4 × 4, the nearest.
+    (node("GridSample", [floats(1, 3, 9, 9), floats(1, 2, 4, 2)], [floats(1, 3, 2, 4)]), "grid-sample", (24, 8, 96)),
+    (node("GridSample", [floats(1, 3, 9, 9), floats(1, 2, 4, 2)], [floats(1, 3, 2, 4)], align_corners=1), "grid-sample-slow",
+     (24, 8, 96)),
+    (node("GridSample", [floats(1, 3, 9, 9), floats(1, 2, 4, 2)], [floats(1, 3, 2, 4)], mode="bicubic"), "grid-sample-slow",
+     (24, 8, 384)),
+    (node("GridSample", [floats(1, 3, 9, 9), floats(1, 2, 4, 2)], [floats(1, 3, 2, 4)], mode="nearest"), "grid-sample-slow",
+     (24, 8, 24)),
+    # Two regions of 7 × 7 bins for 3 channels, with 2 × 2 samples, or as many as a map of 14 × 21 has in a bin.
+    (node("RoiAlign", [floats(1, 3, 14, 21), floats(2, 4)], [floats(2, 3, 7, 7)], sampling_ratio=2), "roi-align",
+     (294, 294 * 4)),
+    (node("RoiAlign", [floats(1, 3, 14, 21), floats(2, 4)], [floats(2, 3, 7, 7)]), "roi-align", (294, 294 * 6)),
+    # Means over channels: rows of 4 KiB, of which 1,024 fall into one set of 64; rows of 4,004 bytes fall into all.
+    (node("ReduceMean", [floats(1, 1024, 32, 32)], [floats(1, 1, 32, 32)], axes=(1,)), "reduce-before", (2**20, 1024, 2**20)),
+    (node("ReduceMean", [floats(1, 1024, 1001)], [floats(1, 1, 1001)], axes=(1,)), "reduce-before", (1024 * 1001, 1001, 0)),
+    (node("ReduceMean", [floats(1, 8, 1024)], [floats(1, 1, 1024)], axes=(1,)), "reduce-before", (8192, 1024, 0)),
+    # Rows of 1 KiB use 4 sets, which hold 32 lines.
+    (node("ReduceMean", [floats(1, 64, 256)], [floats(1, 1, 256)], axes=(1,)), "reduce-before", (16384, 256, 4096)),
+    (node("Det", [floats(3, 4, 4)], [floats(3)]), "other", (12,)),
     (node("Reshape", [floats(3, 4)], [floats(12)]), "view", ()),
 ]  # fmt: skip
 

@@ -103,19 +103,6 @@ def cold_products() -> Iterator[Probe]:
             yield chain(family, (rows, width), *[f"MatMul(IN, {name})" for name in names], weights=weights)
 
 
-def einsums() -> Iterator[Probe]:
-    """The two products of attention as Einsum: onnxruntime transposes the values before it multiplies."""
-    for windows, heads in ((1, 1), (64, 2), (16, 4), (4, 8)):
-        queries, scores = f"float[1,{windows},{heads},49,32]", f"float[1,{windows},{heads},49,49]"
-        for left, equation in ((queries, "bghid,bghjd->bghij"), (scores, "bghij,bghjd->bghid")):
-            yield Probe("einsum", f'({left} x, {queries} z) => (float y) {{ y = Einsum<equation = "{equation}">(x, z) }}')
-    # Relative positions: the rows of an image, with a table for each.
-    for heads, side, size in ((1, 56, 96), (2, 28, 96), (50, 14, 16)):
-        given = f"float[1,{heads},{side},{side},{size}] x, float[{side},14,{size}] z"
-        for equation in ("byhwc,hkc->byhwk", "byhwc,wkc->byhwk"):
-            yield Probe("einsum", f'({given}) => (float y) {{ y = Einsum<equation = "{equation}">(x, z) }}')
-
-
 _RECURRENCES = (
     (8, 1, 64, 64), (64, 1, 128, 128), (32, 1, 300, 512), (128, 1, 256, 256), (1, 1, 128, 128), (128, 1, 16, 32),
     (16, 8, 64, 64), (1, 1, 256, 256), (21, 1, 64, 128),
@@ -269,7 +256,6 @@ CONTRACTIONS: tuple[Callable[[], Iterator[Probe]], ...] = (
         products,
         low_bit_products,
         attentions,
-        einsums,
         recurrences,
         integer_recurrences,
         quantized_products,

@@ -103,6 +103,8 @@ SETTLED = 0.1
 """The share of probes whose turns may disagree in a calibration that is settled."""
 FILE_SCHEMA, OLDER = "onnxcost-calibration/3", "onnxcost-calibration/2"
 """What is written, and what can be read too: its rows lack some quantities, and no output of errors."""
+RETIRED = frozenset({"einsum"})
+"""Families of earlier versions that are computed from others by now: their rows are not read."""
 LEAST, MOST = 1e-15, 1e20
 """The range of a kernel's seconds and quantities: beyond it, a prediction would be infinite or 0."""
 HEADER = """\
@@ -180,7 +182,7 @@ def _calibration(document: Mapping[str, Any], name: str) -> Calibration:
         for count, table in document["threads"].items():
             if not is_whole(count) or not int(count):
                 raise ValueError(f"'threads.{count}' is not a number of threads")
-            points = {family: _points(family, each) for family, each in table["family"].items()}
+            points = {family: _points(family, each) for family, each in table["family"].items() if family not in RETIRED}
             if "cheap" not in points:
                 raise ValueError("the family 'cheap' is missing")
             errors = {family: _error(each["error"]) for family, each in table["family"].items() if "error" in each}

@@ -210,6 +210,9 @@ def _reductions() -> Iterator[Probe]:
     for shape in ((1, 49, 768), (1, 196, 384), (1, 56 * 56, 96), (1, 64, 784), (1, 56 * 56, 256), (1, 784, 512), (1, 197, 768)):
         yield chain("reduce-before", shape, "Neg(IN)", "ReduceMean<keepdims = 1>(IN, axes)", axes=(1,))
         yield chain("reduce-slow", shape, "Neg(IN)", "ReduceL2<keepdims = 1>(IN, axes)", axes=(1,))
+    # Rows that are a power of two apart.
+    for shape in ((1, 1024, 1024), (1, 256, 4096)):
+        yield chain("reduce-before", shape, "ReduceMean<keepdims = 1>(IN, axes)", axes=(1,))
     for shape in ((1, 2, 12544), (1, 2, 100352)):
         yield chain("reduce-before", shape, "ReduceSum<keepdims = 0>(IN, axes)", axes=(1,))
     for rows, columns in ((128, 128), (512, 576), (25088, 2), (200704, 2)):
@@ -271,6 +274,32 @@ def _pools() -> Iterator[Probe]:
     yield chain("pool", (1, 3, 112, 112), "MaxPool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(IN)")
 
 
+def _selections() -> Iterator[Probe]:
+    """Where elements are, the largest of them, and sums up to each."""
+    for rows, columns in ((4, 64), (128, 128), (128, 768)):
+        yield Probe("nonzero", f"(float[{rows},{columns}] x) => (int64 y) {{ y = NonZero(x) }}")
+        yield chain("cumsum", (rows, columns), "CumSum(IN, last)", last=(1,))
+        yield chain("cumsum", (1, rows, columns), "CumSum(IN, first)", first=(1,))
+    for rows, columns, count in ((300, 91, 1), (1, 8400, 300), (1024, 64, 10), (16, 1000, 5), (1, 8192, 4096)):
+        graph = f"(float[{rows},{columns}] x) => (float y, int64 places) {{ y, places = TopK(x, count) }}"
+        yield Probe("topk", graph, integers={"count": (count,)})
+
+
+def _samples() -> Iterator[Probe]:
+    """Images read at positions that are values, and regions of them."""
+    slow = ('mode = "nearest"', "align_corners = 1", 'padding_mode = "border"', 'mode = "bicubic"')
+    for channels, side in ((4, 40), (32, 16), (64, 40)):
+        given = f"float[1,{channels},{side},{side}] x, float[1,{side},{side},2] g"
+        for text in ('mode = "bilinear"', *slow):
+            family = "grid-sample-slow" if text in slow else "grid-sample"
+            yield Probe(family, f"({given}) => (float y) {{ y = GridSample<{text}>(x, g) }}")
+    for regions, channels, ratio in ((4, 8, 2), (50, 32, 1), (50, 32, 2), (20, 32, 4)):
+        sizes = f"output_height = 7, output_width = 7, sampling_ratio = {ratio}, spatial_scale = 10.0"
+        given = f"float[1,{channels},40,40] x, float[{regions},4] z"
+        graph = f"({given}) => (float y) {{ boxes = Abs(z) y = RoiAlign<{sizes}>(x, boxes, image) }}"
+        yield Probe("roi-align", graph, integers={"image": (0,) * regions})
+
+
 def _transforms() -> Iterator[Probe]:
     """Of frames of a signal: of a power of two, and of another length."""
     for frames, length in ((8, 512), (128, 512), (8, 400), (64, 400), (64, 1024)):
@@ -316,6 +345,7 @@ def _mixed_kernels() -> Iterator[Probe]:
 
 _MAKERS: tuple[Callable[[], Iterator[Probe]], ...] = (
     *(_elementwise, _broadcasts, _movements, _reductions, _normalizations, _reorders, _pools, _transforms, _tree_ensembles),
+    *(_selections, _samples),
     *CONTRACTIONS,
     *(_mixed_kernels, cold_products, bottlenecks, delay_lines),
 )
