@@ -343,13 +343,17 @@ def fold_constants(graph: Graph) -> Graph:
             variable.add(node.out.name)
             if key in COUNTS_OF_VALUES:
                 unsized.add(node.out.name)
-        elif key not in RANDOM and (constant or (fixed and key in SHAPE_READERS)):
+        elif key not in RANDOM and (
+            constant or (fixed and key in SHAPE_READERS and not node.x.is_bound and node.x.name not in unsized)
+        ):
             known.update(node.makes)
         else:
             is_identity = key in IDENTITIES or _changes_nothing(node)
             kept.append(node if is_identity else _with_constants(node, known, True))
             if not variable.isdisjoint(node.reads):
                 variable.update(out.name for out in node.outputs if out is not None and out.is_constant)
+            if not unsized.isdisjoint(node.reads):
+                unsized.update(node.makes)
     return replace(graph, nodes=tuple(_drop_identities(graph, kept)))
 
 

@@ -365,3 +365,19 @@ def test_which_sums_of_values_a_product_takes_in(added: str) -> None:
     """Both operands, and what is added, are values: MatMulAddFusion needs no constants."""
     values = "float[4,32] x, float[32,16] w, float[16] c, float[1,16] row, float[4,1] column, float[1,1] single, float number"
     check(f"{values}, float[4,16] other", f"t = MatMul(x, w) y = Add(t, {added})", {}, {})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "t = NonZero(b) u = Cast<to = 1>(t) v = ReduceSum<keepdims = 0>(u) y = Add(x, v)",
+        "k = Cast<to = 9>(b) t = Compress(b, k) v = ReduceSum<keepdims = 0>(t) y = Add(x, v)",
+        "t = NonZero(b) u = Shape(t) v = Cast<to = 1>(u) w1 = ReduceMax<keepdims = 0>(v) y = Add(x, w1)",
+        "t = NonZero(x) u = Shape(t) v = Cast<to = 1>(u) w1 = ReduceMax<keepdims = 0>(v) y = Add(x, w1)",
+        # The lengths of these are known from their inputs.
+        "t, k = TopK(b, middle) v = ReduceSum<keepdims = 0>(t) y = Add(x, v)",
+        "t = CumSum(b, first) y = Add(x, t)",
+    ],
+)
+def test_constants_of_a_length_that_values_decide_are_not_computed_before(body: str) -> None:
+    check("float[4,32] x", body, ROWS, {})

@@ -172,6 +172,7 @@ ROW, ROW_MADE, BIAS = tensor("x", 1, 32), tensor("y", 1, 16), tensor("b", 16, co
 DEEP, DEEP_MADE = tensor("x", 2, 4, 32), tensor("y", 2, 4, 16)
 IMAGE, MADE = tensor("x", 1, 8, 4, 4), tensor("y", 1, 8, 4, 4)
 FILTER, OTHER = tensor("w", 8, 8, 1, 1, constant=True), tensor("r", 1, 8, 4, 4)
+POINT, POINT_MADE = tensor("x", 1, 8, 1, 1), tensor("y", 1, 8, 1, 1)
 CALL = KernelRun("call", ())
 GEMM = KernelRun("gemm", (2048.0, 128.0, 512.0, 64.0))
 CONV = KernelRun("conv-plain-pointwise", (1024.0, 128.0, 64.0, 128.0, 1.0))
@@ -199,17 +200,19 @@ BLOCKED = KernelRun("conv-blocked-first", (2048.0, 128.0, 128.0, 256.0, 2048.0))
         # 6 products.
         (FusedNode(node("MatMul", [tensor("a", 2, 3, 4, 32), tensor("b", 2, 3, 32, 16)], [tensor("y", 2, 3, 4, 16)])),
          [KernelRun("matmul", (12288.0, 768.0, 3072.0, 384.0, 6.0)), CALL]),
-        (FusedNode(node("Conv", [IMAGE, FILTER], [MADE])), [CONV, CALL, KernelRun("cold-conv", (256.0,))]),
+        # Outside the blocked layout, products hide the reading of weights, but for those of a single position.
+        (FusedNode(node("Conv", [IMAGE, FILTER], [MADE])), [CONV, CALL]),
+        (FusedNode(node("Conv", [POINT, FILTER], [POINT_MADE])),
+         [KernelRun("conv-plain-pointwise", (64.0, 8.0, 64.0, 8.0, 1.0)), CALL, KernelRun("cold-vector", (256.0,))]),
         # What is added, what is bounded, and what is brought there first.
-        (FusedNode(node("Conv", [IMAGE, FILTER], [MADE]), residuals=(OTHER,)),
-         [CONV, CALL, KernelRun("cold-conv", (256.0,)), KernelRun("residual", (128.0,))]),
+        (FusedNode(node("Conv", [IMAGE, FILTER], [MADE]), residuals=(OTHER,)), [CONV, CALL, KernelRun("residual", (128.0,))]),
         (FusedNode(node("Conv", [IMAGE, FILTER], [MADE]), (node("Clip", [MADE], [MADE]),), is_blocked=True, reordered=(OTHER,)),
          [KernelRun("reorder", (128.0,)), BLOCKED, CALL, KernelRun("cold-conv", (256.0,)), KernelRun("fused-clip", (128.0,))]),
         (FusedNode(node("Conv", [IMAGE, FILTER], [MADE]), (node("Relu", [MADE], [MADE]),), is_blocked=True),
          [BLOCKED, CALL, KernelRun("cold-conv", (256.0,))]),
         # In the plain layout bounds are a part of the kernel.
         (FusedNode(node("Conv", [IMAGE, FILTER], [MADE]), (node("Clip", [MADE], [MADE]),)),
-         [CONV, CALL, KernelRun("cold-conv", (256.0,))]),
+         [CONV, CALL]),
         # Floats are reordered by a kernel of their own, integers transposed.
         (FusedNode(node("Neg", [IMAGE], [MADE]), reordered=(OTHER,), channels_last=True),
          [KernelRun("reorder-last", (128.0,)), KernelRun("cheap", (128.0,)), CALL]),

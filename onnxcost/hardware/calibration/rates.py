@@ -212,8 +212,12 @@ def speeds(probed: Sequence[Probed]) -> Speeds:
     # What cold weights cost follows from the kernels' times, and these from it: large weights are cold in their own probes.
     for family in (*(each for each in families if each != "cold-values"), *families):
         known = Speeds(run, {name: points for name, points in found.items() if points and name != family})
-        points = [_share_of_family(probe, known) for probe in chains if probe.family == family]
-        found[family] = (*(found["cheap"][:1] if family == "cheap" else ()), *filter(None, points))
+        own = [probe for probe in chains if probe.family == family]
+        if family in COLD and family != "cold-values":
+            found[family] = _cold_points(own, known)
+        else:
+            points = [_share_of_family(probe, known) for probe in own]
+            found[family] = (*(found["cheap"][:1] if family == "cheap" else ()), *filter(None, points))
     points_of = {family: points for family, points in found.items() if points}
     return Speeds(
         run, points_of, {family: left_out_error(family, points) for family, points in points_of.items() if family not in COLD}
@@ -233,6 +237,21 @@ def left_out_error(family: str, points: tuple[Point, ...]) -> float:
     return exp2(sum(map(abs, ratios)) / len(ratios)) - 1
 
 
+def _cold_points(probed: Sequence[Probed], known: Speeds) -> tuple[Point, ...]:
+    """The extra seconds a byte of weights, from chains of the same products that differ in length: those of the shortest are in
+    a cache in each run.
+    """
+    points, warm = [], None
+    for probe in probed:
+        own = [task for task in probe.tasks if task.family == probe.family]
+        rest = (task for task in probe.tasks if task.family != probe.family and task.family not in CONTRACTIONS)
+        products = probe.seconds - known.run_seconds - sum(known.seconds(task, probe.footprint) or 0.0 for task in rest)
+        warm = products / len(own) if warm is None else warm
+        extra = max(products - warm * len(own), 0.0)
+        points.append(Point((probe.footprint,), extra / sum(task.times * task.quantities[0] for task in own)))
+    return tuple(points)
+
+
 def _share_of_family(probe: Probed, known: Speeds) -> Point | None:
     """The family's share of a probe's time, for one of its kernels; None where nothing is left for it."""
     own = [task for task in probe.tasks if task.family == probe.family]
@@ -243,8 +262,6 @@ def _share_of_family(probe: Probed, known: Speeds) -> Point | None:
         if not far:
             return None
         return Point((median(task.quantities[1] for task in far),), max(left, 0.0) / sum(task.quantities[0] for task in far))
-    if probe.family in COLD:
-        return Point((probe.footprint,), max(left, 0.0) / sum(task.times * task.quantities[0] for task in own))
     if not own or left <= LEAST_SHARE * probe.seconds:
         return None
     columns = zip(*(task.quantities for task in own), strict=True)

@@ -56,8 +56,9 @@ def test_a_family_that_is_lost_in_the_noise_has_no_point() -> None:
 
 def test_cold_weights_are_what_a_chain_takes_beyond_its_products() -> None:
     """A warm product takes 10 µs; two of a large model 24 µs together: 4 µs more for 400 bytes. The model works with 5,000."""
-    probed = [*OVERHEADS, Probed("gemm", gemm(4), 15e-6), Probed("cold", gemm(4, 200.0) * 2, 29e-6, 5000.0)]
-    assert speeds(probed).points["cold"] == (Point((5000.0,), pytest.approx(1e-8)),)
+    chains = [Probed("cold", gemm(4, 200.0), 15e-6, 1000.0), Probed("cold", gemm(4, 200.0) * 2, 29e-6, 5000.0)]
+    found = speeds([*OVERHEADS, Probed("gemm", gemm(4), 15e-6), *chains])
+    assert found.points["cold"] == (Point((1000.0,), 0.0), Point((5000.0,), pytest.approx(1e-8)))
 
 
 def reuse(nbytes: float, distance: float, own: float = 100.0) -> KernelRun:
