@@ -17,6 +17,7 @@ from onnx.backend.test.case.node import collect_testcases
 
 import onnxcost
 from onnxcost.formulas import UNCOUNTABLE
+from tests.operators.test_defaults import differences
 
 SMALL = 64
 BY_DATA = {
@@ -30,7 +31,7 @@ SEQUENCES = "the length of a sequence, or what an optional holds, is data that c
 
 @dataclass
 class Outcome:
-    """What became of one case. ``shapes`` are pairs of found and expected dims, ``operators`` those of the model."""
+    """What became of one case. ``operators`` are those of the model, ``changed`` what differs without attributes at defaults."""
 
     name: str
     operators: set[str]
@@ -38,6 +39,7 @@ class Outcome:
     uncounted: dict[str, str] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     has_bounds: bool = False
+    changed: dict[str, Any] = field(default_factory=dict)
 
 
 def values_of(model: onnx.ModelProto, inputs: list[Any]) -> dict[str, Any]:
@@ -83,6 +85,8 @@ def outcome_of(case: Any) -> Outcome:
         outcome.error = str(error)
         return outcome
     outcome.uncounted = {each.node.key: each.reason for each in report.uncounted}
+    for node in report.graph.nodes:
+        outcome.changed |= differences(node)
     for found, expected in zip(report.graph.outputs, outputs, strict=True):
         if isinstance(expected, np.ndarray | np.generic):
             outcome.has_bounds |= found.is_bound
@@ -131,6 +135,10 @@ def test_shapes_are_as_expected(outcomes) -> None:
 
 def test_shapes_are_bounds_only_where_data_decides(outcomes) -> None:
     assert [outcome.name for outcome in outcomes if outcome.has_bounds and not outcome.operators & BY_DATA] == []
+
+
+def test_attributes_that_are_left_out_have_the_defaults_of_onnx(outcomes) -> None:
+    assert {outcome.name: outcome.changed for outcome in outcomes if outcome.changed} == {}
 
 
 def test_what_is_open_is_open_still(outcomes) -> None:

@@ -350,8 +350,8 @@ def _grouped_query(node: Node) -> int:
     moved = batch * rows * head * (heads + 2 * groups)
     if node.attributes.get("do_rotary"):
         moved += batch * rows * head * (heads + groups)
-    is_plain = not node.attributes.get("softcap") and not node.attributes.get("smooth_softmax") and node.input(10) is None
-    if node.x.dtype != "float32" or not is_plain:
+    has_sink = node.attributes.get("smooth_softmax", -1) > 0
+    if node.x.dtype != "float32" or has_sink or node.attributes.get("softcap") or node.input(10) is not None:
         threads = min(THREADS, batch * heads)
         in_floats = max(threads * (rows + keys), batch * rows * heads + threads * keys) * head if _width(node.x) == 2 else 0
         return _width(node.x) * moved + 4 * (batch * heads * rows * keys + in_floats)
