@@ -295,7 +295,7 @@ class ConstantUses:
             return False
         for reader in self.uses.readers(node.out.name):
             for other in reader.inputs if reader.op_type in ("Add", "Sub") else ():
-                product = self.uses.definition(other.name) if other is not None and other.name != node.out.name else None
+                product = self.uses.definition(other.name) if other is not None else None
                 if product is not None and product.op_type == "Mul" and product is not node:
                     factors = [t for t in product.inputs if t is not None and t.dims == operand.dims]
                     if any(self._comes_from_table(factor) for factor in factors):

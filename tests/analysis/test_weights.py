@@ -76,6 +76,17 @@ CONSTANTS = {
         """(float[1,2,4,8] q, float[1,2,8,4] k, float[1,2,4,8] v) => (float y) { s = MatMul(q, k) b = Add(s, bias)
             m = Add(b, mask) p = Softmax(m) y = MatMul(p, v) }""", {"bias": (1, 2, 4, 4), "mask": (1, 1, 4, 4)}, 32, 16,
     ),
+    "a bias in front of a softmax over classes": (
+        "(float[2,8] x) => (float y) { m = MatMul(x, w) a = Add(m, b) y = Softmax(a) }", {"w": (8, 4), "b": (1, 4)}, 36, 0,
+    ),
+    "a mask of two dims": (
+        """(float[4,8] q, float[8,4] k) => (float y) { s = MatMul(q, k) m = Add(s, mask) p = Softmax(m) y = MatMul(p, v) }""",
+        {"mask": (4, 4), "v": (4, 8)}, 32, 16,
+    ),
+    "what replaces masked scores": (
+        """(float[1,2,4,8] q, float[1,2,8,4] k, bool[1,1,4,4] at) => (float y) { s = MatMul(q, k) m = Where(at, s, least)
+            p = Softmax(m) y = MatMul(p, v) }""", {"least": (1, 2, 4, 4), "v": (1, 2, 4, 8)}, 64, 32,
+    ),
     "a state that a recurrent layer starts from": (
         "(float[5,1,3] x) => (float y) { y, h = GRU <hidden_size = 2> (x, w, r, , , h0) }",
         {"w": (1, 6, 3), "r": (1, 6, 2), "h0": (1, 1, 2)}, 30, 2,
@@ -112,6 +123,25 @@ CONSTANTS = {
     "an embedding that is cut to length and projected": (
         """(float[4,8] x, int64[1] end) => (float y) <int64[1] z = {0}> { p = Slice(table, z, end) k = MatMul(p, v)
             t = Transpose(k) y = MatMul(x, t) }""", {"v": (8, 8), "table": (9, 8)}, 136, 0,
+    ),
+    "a table of one row that is cut and projected": (
+        """(float[4,8] x, int64[1] end) => (float y) <int64[1] z = {0}> { p = Slice(table, z, end) k = MatMul(p, v)
+            t = Transpose(k) y = MatMul(x, t) }""", {"v": (8, 8), "table": (1, 8)}, 72, 0,
+    ),
+    "coordinates in three dims, four nodes before an activation": (
+        """(float[4,8] x) => (float y) <int64[2] s = {16, 8}> { a = MatMul(places, v) h = Add(a, b) r = Reshape(h, s)
+            t = Transpose(r) u = Relu(t) y = MatMul(x, u) }""", {"places": (16, 3), "v": (3, 8), "b": (8,)}, 32, 48,
+    ),
+    "factors and terms of five features of a place": (
+        """(float[1,3,8,8] x) => (float y) <int64[3] s = {1, 16, 5}> { c = Conv <strides = [2, 2]> (x, w) r = Reshape(c, s)
+            m = Mul(r, g) y = Add(m, b) }""", {"w": (5, 3, 2, 2), "g": (16, 5), "b": (16, 5)}, 60 + 160, 0,
+    ),
+    "a normalization that reads the input": (
+        "(float[1,3,4,4] x) => (float y) { n = InstanceNormalization(x, g, b) y = Relu(n) }", {"g": (3,), "b": (3,)}, 6, 0,
+    ),
+    "a normalization behind a view": (
+        """(float[1,3,4,4] x) => (float y) <int64[3] s = {1, 3, 16}> { v = Reshape(x, s) n = InstanceNormalization(v, g, b)
+            y = Relu(n) }""", {"g": (3,), "b": (3,)}, 6, 0,
     ),
     "an image that is prepared first": (
         "(float[1,3,8,8] x) => (float y) { a = Sub(x, mean) b = Div(a, std) y = Conv(b, w) }",
@@ -185,6 +215,13 @@ def test_statistics_that_normalizations_share() -> None:
         y = BatchNormalization(a, g, b, other, variance) }"""
     memory = onnxcost.estimate(model(text, g=(4,), b=(4,), mean=(4,), variance=(4,))).memory
     assert (memory.parameters, memory.running_statistics, memory.buffers) == (8, 8, 0)
+
+
+def test_a_mean_that_is_a_variance_too() -> None:
+    """Equal tensors that are stored once."""
+    text = "(float[1,4,2,2] x) => (float y) { y = BatchNormalization(x, g, b, same, same) }"
+    memory = onnxcost.estimate(model(text, g=(4,), b=(4,), same=(4,))).memory
+    assert (memory.parameters, memory.running_statistics, memory.buffers) == (8, 4, 0)
 
 
 @pytest.mark.parametrize("flipped", [False, True])
