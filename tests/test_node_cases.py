@@ -31,7 +31,9 @@ SEQUENCES = "the length of a sequence, or what an optional holds, is data that c
 
 @dataclass
 class Outcome:
-    """What became of one case. ``operators`` are those of the model, ``changed`` what differs without attributes at defaults."""
+    """What became of one case. ``shapes`` are pairs of found and expected dims, ``operators`` those of the model, ``changed`` what
+    differs if attributes with the default of their schema are left out.
+    """
 
     name: str
     operators: set[str]

@@ -154,8 +154,9 @@ class Inference:
             return [Value(name) for name in step.node.output], True
         answer = [Value(name) for name in step.node.output]
         for value in answer:
-            if value.name and value.name in found and found[value.name].WhichOneof("value"):
-                value.learn(found[value.name])
+            type_ = found.get(value.name)
+            if type_ is not None and type_.WhichOneof("value"):
+                value.learn(type_)
         return answer, False
 
 

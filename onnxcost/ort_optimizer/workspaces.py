@@ -339,8 +339,7 @@ def _packed_attention(node: Node) -> int:
 @allocates("com.microsoft.GroupQueryAttention")
 def _grouped_query(node: Node) -> int:
     """gqa_attention_base.h, group_query_attention.cc: queries, keys and values by head, again if they are rotated, and the
-    blocks of flash attention, or without it the scores. For 16 bits, with these in 32: queries and keys of a head for each
-    thread, and then the results and each thread's values.
+    blocks of flash attention, or without it the scores. For 16 bits, with these in 32: the results and each thread's values.
     """
     heads, groups = int(node.attributes["num_heads"]), int(node.attributes["kv_num_heads"])
     batch, rows, width = node.x.shape
@@ -353,7 +352,7 @@ def _grouped_query(node: Node) -> int:
     has_sink = node.attributes.get("smooth_softmax", -1) > 0
     if node.x.dtype != "float32" or has_sink or node.attributes.get("softcap") or node.input(10) is not None:
         threads = min(THREADS, batch * heads)
-        in_floats = max(threads * (rows + keys), batch * rows * heads + threads * keys) * head if _width(node.x) == 2 else 0
+        in_floats = (batch * rows * heads + threads * keys) * head if _width(node.x) == 2 else 0
         return _width(node.x) * moved + 4 * (batch * heads * rows * keys + in_floats)
     return 4 * moved + _flash(rows, keys, head, head)
 

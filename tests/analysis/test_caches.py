@@ -42,6 +42,7 @@ def test_by_names_and_shapes(past: tuple[str, int], present: tuple[str, int], ax
         (("ssm_state_3", 1, 64, 16), ("ssm_3_new", 1, 64, 16), True),
         (("h_state", 1, 64), ("c_state_out", 1, 64), False),
         (("x_in", 1, 64), ("x_out", 1, 64), False),
+        (("h_state", 64), ("h_state_out", 64), False),
     ],
 )
 def test_states_by_names(past: tuple[str, int], present: tuple[str, int], is_state: bool) -> None:

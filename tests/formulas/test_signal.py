@@ -37,6 +37,7 @@ BY_HAND = [
     # 15 frames of 8 real numbers
     ("STFT", [(1, 64, 1), one(4), None, one(8)], [(1, 15, 5, 2)], {}, 15 * Work(muls=24, adds=36)),
     ("STFT", [(1, 64, 1), one(4), (8,)], [(1, 15, 5, 2)], {}, 15 * Work(muls=24 + 8, adds=36)),
+    ("STFT", [(1, 64), one(4), (8,)], [(1, 15, 5, 2)], {}, 15 * Work(muls=24 + 8, adds=36)),
     ("STFT", [(2, 64, 2), one(4), (8,)], [(2, 15, 8, 2)], {"onesided": 0}, 30 * (EIGHT + Work(muls=16))),
     # 8 mel bins are 10 frequencies; two edges; a step; 9 spectrogram bins on two slopes
     ("MelWeightMatrix", [one(8), one(16), one(8192), (), ()], [(9, 8)], {},

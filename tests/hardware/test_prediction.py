@@ -2,7 +2,20 @@ from __future__ import annotations
 
 import pytest
 
-from onnxcost.hardware.prediction import FITS, MARGINAL, NO, UNKNOWN, Cache, Check, Fit, Interval, NodeTime, Prediction, Verdict
+from onnxcost.hardware.prediction import (
+    FITS,
+    MARGINAL,
+    NO,
+    UNKNOWN,
+    Cache,
+    Check,
+    Estimate,
+    Fit,
+    Interval,
+    NodeTime,
+    Prediction,
+    Verdict,
+)
 
 PREDICTION = Prediction("box", 4, 0.01, Interval(0.02, 0.08, "estimate"))
 
@@ -31,6 +44,11 @@ def test_the_worst_check_decides(levels: tuple[str, ...], level: str, cause: str
 def test_items_per_second_are_the_batch_over_the_latency() -> None:
     assert PREDICTION.fps == Interval(50, 200, "estimate")
     assert Prediction("box", 4, None, None).fps is None
+
+
+@pytest.mark.parametrize(("source", "key"), [("", None), ("a paper", "a paper")])
+def test_the_source_of_an_estimate(source: str, key: str | None) -> None:
+    assert Estimate("TensorRT", "fp16", "float16", 1.0, 2.0, "published", 0.5, source=source).to_dict()["source"] == key
 
 
 def test_energy_is_a_ceiling() -> None:

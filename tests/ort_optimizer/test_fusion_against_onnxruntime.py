@@ -306,6 +306,8 @@ def test_fully_connected_layers(body: str, expected: Surplus) -> None:
             "t = Transpose<perm = [1, 0, 2]>(x) y = MatMul(t, w)",
             "t = Transpose<perm = [0, 2, 1]>(x) u = MatMul(t, w) y = Add(u, b)",
             "u = Add(x, other) y = LayerNormalization(u, b, b)",
+            "k = ReduceMax(other, first) u = Add(x, k) y = LayerNormalization(u, b, b)",
+            "k = ReduceMax(other, last) u = Add(k, x) y = LayerNormalization(u, b, b)",
             "k = Transpose<perm = [0, 2, 1]>(other) t = Mul(k, scale) y = MatMul(x, t)",
             # The batch may be moved with it, or alone, but no other dim.
             "k = Transpose<perm = [1, 0, 2]>(other) l = Transpose<perm = [1, 2, 0]>(x) y = MatMul(k, l)",

@@ -272,6 +272,8 @@ QUANTITIES = [
           past_present_share_buffer=1), "attention-grouped", (2 * 3 * 8 * 8, 2 * 8 * 8, 2 * 3 * 8, 0)),
     (node("com.microsoft.MultiHeadAttention", [floats(1, 3, 8), floats(1, 5, 8), floats(1, 5, 8)], [floats(1, 3, 8)],
           num_heads=2), "attention", (2 * 3 * 5 * 8, 2 * 5 * 8, 2 * 3 * 5, 0)),
+    (node("Attention", [floats(1, 2, 3, 4), floats(1, 2, 5, 4), floats(1, 2, 5, 4)], [floats(1, 2, 3, 4)]), "attention",
+     (2 * 3 * 5 * 8, 2 * 5 * 8, 2 * 3 * 5, 0)),
     (node("com.microsoft.SkipSimplifiedLayerNormalization", [floats(2, 3, 4), floats(2, 3, 4), floats(4)], [floats(2, 3, 4)]),
      "skip-rmsnorm", (24, 6)),
     # Depthwise: MACs, inputs, outputs.

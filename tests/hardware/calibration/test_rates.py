@@ -43,6 +43,12 @@ def test_a_run_and_a_node_are_told_apart_by_a_chain() -> None:
     assert found.points["view"] == (Point((), pytest.approx(0.5e-6)),)
 
 
+@pytest.mark.parametrize("probed", [OVERHEADS, [OVERHEADS[0], *OVERHEADS[:1], OVERHEADS[1]]], ids=["two", "no chain"])
+def test_without_a_chain_and_a_probe_nothing_is_known(probed: list[Probed]) -> None:
+    with pytest.raises(MeasurementError):
+        speeds(probed)
+
+
 def test_what_else_a_probe_runs_is_taken_off() -> None:
     """21 µs are 5 for the run, 2 for two small nodes and 7 for each of the two that are asked for."""
     own = KernelRun("softmax", (64.0, 8.0))
