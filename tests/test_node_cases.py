@@ -31,8 +31,8 @@ SEQUENCES = "the length of a sequence, or what an optional holds, is data that c
 
 @dataclass
 class Outcome:
-    """What became of one case. ``shapes`` are pairs of found and expected dims, ``operators`` those of the model, ``changed`` what
-    differs if attributes with the default of their schema are left out.
+    """What became of one case. ``shapes`` are pairs of found and expected dims, ``operators`` those of the model; ``changed``
+    says what differs if attributes with the default of their schema are left out.
     """
 
     name: str

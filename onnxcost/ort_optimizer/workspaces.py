@@ -152,7 +152,9 @@ def _quantized_conv(node: Node) -> int:
     filters, inner, kernel = weight.shape[0], weight.shape[1], prod(weight.shape[2:])
     is_depthwise = filters == groups > 1 and inner == 1
     fits = filters % 16 == 0 if is_depthwise else groups == 1 and filters >= 16 and inner % 4 == 0
-    is_symmetric = fits and weight.dtype == "int8" and (was_conv or node.x.dtype == "uint8")
+    zero_point = None if was_conv else node.input(5)
+    is_centered = zero_point is None or not any(zero_point.value or ())
+    is_symmetric = fits and weight.dtype == "int8" and is_centered and (was_conv or node.x.dtype == "uint8")
     sums = 0 if is_symmetric else 4 * filters * image
     if is_depthwise or (is_symmetric and not _is_pointwise(node, weight.shape)):
         return sums + 8 * kernel * image
@@ -307,10 +309,10 @@ def _multi_head(node: Node) -> int:
     past = node.input(6)
     keys += past.shape[2] if past is not None and past.rank == 4 else 0
     value_hidden = value.shape[-1] if value is not None and value.rank == 3 else hidden
-    moved = batch * rows * hidden
+    own, new = batch * rows * hidden, 0
     if key is None or key.rank != 4:
-        new = rows if key is None else key.shape[1]
-        moved += batch * new * (hidden + value_hidden)
+        new = batch * (rows if key is None else key.shape[1])
+    moved = own + new * (hidden + value_hidden)
     is_flash = past is None and node.input(4) is None and node.input(5) is None and rows > 1
     is_flash = (
         is_flash
@@ -318,11 +320,12 @@ def _multi_head(node: Node) -> int:
         and not node.attributes.get("unidirectional")
         and len([t for t in node.outputs if t is not None]) == 1
     )
-    bias = 4 * batch * rows * hidden if node.input(3) is not None else 0
+    # With a bias, there are the sums of queries, keys or values with it while these are ordered by head.
+    summed = max(2 * own, own + 2 * new * hidden, moved + new * value_hidden) if node.input(3) is not None else 0
     if is_flash:
-        return 4 * moved + max(_flash(rows, keys, hidden // heads, value_hidden // heads), bias)
-    scores = 4 * batch * (heads * rows * keys + rows * value_hidden) + _mask(node, node.input(4), rows, keys)
-    return 4 * moved + max(scores, bias)
+        return max(4 * moved + _flash(rows, keys, hidden // heads, value_hidden // heads), 4 * summed)
+    scores = batch * (heads * rows * keys + rows * value_hidden)
+    return max(4 * (moved + scores) + _mask(node, node.input(4), rows, keys), 4 * summed)
 
 
 @allocates("com.microsoft.Attention")

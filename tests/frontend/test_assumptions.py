@@ -117,6 +117,29 @@ ASSUMED = {
             "past_key_values.0.encoder.key": [1, 4, 128, 16],
         },
     ),
+    "a total of the decoder's lengths, not of the encoder's": (
+        {
+            "encoder_ids": (INT64, ["b", "encoder_sequence_length"]),
+            "input_ids": (INT64, ["b", "decoder_sequence_length"]),
+            "past_key_values.0.decoder.key": (FLOAT, ["b", 4, "past_decoder_sequence_length", 16]),
+            "mask": (INT64, ["b", "total_sequence_length"]),
+        },
+        {
+            "encoder_ids": [1, 128],
+            "input_ids": [1, 128],
+            "past_key_values.0.decoder.key": [1, 4, 0, 16],
+            "mask": [1, 128],
+        },
+    ),
+    "a total of something else": (
+        {
+            "ids": (INT64, ["b", "sequence"]),
+            "past": (FLOAT, ["b", 8, "past_sequence", 64]),
+            "x": (FLOAT, ["total_boxes", 2, 7]),
+        },
+        {"ids": [1, 128], "past": [1, 8, 0, 64], "x": [100, 2, 7]},
+    ),
+    "an image with transparency": ({"x": (FLOAT, [None, None, None, 4])}, {"x": [1, 224, 224, 4]}),
     "the past of a series is no cache": ({"past_values": (FLOAT, ["b", "s", 3])}, {"past_values": [1, 128, 3]}),
     "an operand that no input has": ({"x": (FLOAT, ["batch", "encoder_sequence_length / 2", 8])}, {"x": [1, 64, 8]}),
     "a hyphen makes no expression": ({"x": (INT64, ["batch-size", "seq-len"])}, {"x": [1, 128]}),

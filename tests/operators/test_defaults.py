@@ -32,6 +32,7 @@ def read_defaults() -> Mapping[str, Mapping[str, Any]]:
             proto = onnx.AttributeProto.FromString(attribute._default_value)
             if proto.name:
                 value = onnx.helper.get_attribute_value(proto)
+                value = tuple(value) if isinstance(value, list) else value
                 found[key][name] = value.decode() if isinstance(value, bytes) else value
     return found
 

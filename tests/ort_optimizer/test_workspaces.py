@@ -12,12 +12,12 @@ from onnxcost.graph import Node, Tensor
 from onnxcost.ort_optimizer.workspaces import workspace_of
 from tests.modeltext import graph_of
 
-Weight = tuple[int, ...] | tuple[str, tuple[int, ...]]
+Weight = tuple[int, ...] | tuple[str, tuple[int, ...]] | tuple[str, tuple[int, ...], int]
 
 
 class Case(NamedTuple):
     """A model of one node, and the bytes that the arena gave to its kernel beside its outputs with two threads, in
-    onnxruntime 1.32. Weights are float32 ones, or of the type that stands before their dims.
+    onnxruntime 1.32. Weights are float32 ones, or of the type that stands before their dims, and the number after them.
     """
 
     call: str
@@ -36,8 +36,8 @@ class Case(NamedTuple):
         for output in made.graph.output:
             output.ClearField("type")
         for name, weight in self.weights.items():
-            dtype, dims = weight if weight and isinstance(weight[0], str) else ("float32", weight)
-            made.graph.initializer.append(numpy_helper.from_array(np.ones(dims, dtype), name))
+            dtype, dims, *number = weight if weight and isinstance(weight[0], str) else ("float32", weight)
+            made.graph.initializer.append(numpy_helper.from_array(np.full(dims, number[0] if number else 1, dtype), name))
         return made
 
 
@@ -207,6 +207,28 @@ CASES = (
     Case("DFT<axis = 2>(x)", "float[4,8,400,1] x", 32768, opset=17),
     Case("STFT(x, a, w)", "float[1,4000,1] x", 32824, {"w": (400,), "a": ("int64", ())}),
     Case("STFT(x, a, w)", "float[1,4000,1] x", 248, {"w": (512,), "a": ("int64", ())}),
+    Case(PACKED.format("", "x, w, b, , p"), "float[1,128,256] x, float[2,1,4,32,64] p", 852224, PROJECTION, "y, n"),
+    Case(MHA.format("", "q, k, v, , , , p, u"), f"{ROWS}, float[1,4,32,64] p, float[1,4,32,64] u", 852224),
+    Case(MHA.format("", "q, k, v, b"), "float[1,1024,256] q, float[1,16,256] k, float[1,16,256] v", 2098176, {"b": (768,)}),
+    Case(MHA.format("", "q, k, v, b"), "float[1,16,256] q, float[1,1024,256] k, float[1,1024,128] v", 2114560, {"b": (640,)}),
+    Case(MHA.format("", "q, k, v, b"), "float[1,16,256] q, float[1,1024,256] k, float[1,1024,256] v", 3163136, {"b": (768,)}),
+    Case(MHA.format("", "q, k, v, b"), "float[1,16,128] q, float[1,1024,128] k, float[1,1024,32] v", 1057280, {"b": (288,)}),
+    Case(MHA.format("", "q, k, v, , m"), "float[2,2,16] q, float[2,8192,16] k, float[2,8192,16] v, int32[2] m", 2688000),
+    Case(QCONV.format(BOX), "uint8[1,16,32,32] x", 212992, SCALES | {"w": ("int8", (16, 16, 3, 3))}),
+    Case(QCONV.format(BOX), "uint8[1,16,32,32] x", 73728, SCALES | {"w": ("int8", (16, 16, 3, 3)), "o": ("int8", (), 0)}),
+    Case(QCONV.format("group = 1"), "uint8[1,16,32,32] x", 0, SCALES | {"w": ("int8", (16, 16, 1, 1)), "o": ("int8", (), 0)}),
+    Case(QCONV.format(BOX), "uint8[1,18,32,32] x", 231424, SCALES | {"w": ("int8", (16, 18, 3, 3)), "o": ("int8", (), 0)}),
+    Case(QCONV.format("group = 16"), "uint8[1,16,32,32] x", 65328, SCALES | {"w": ("int8", (16, 1, 3, 3)), "o": ("int8", (), 0)}),
+    Case("QLinearConv(x, s, o, w, s, o, s, o)", "int8[1,16,32,32] x", 187584,
+         SCALES | {"w": ("int8", (16, 16, 3, 3)), "o": ("int8", (), 0)}),
+    Case("QLinearConv(x, s, o, w, s, o, s, o)", "int8[1,16,32,32] x", 187584, SCALES | {"w": ("int8", (16, 16, 3, 3))}),
+    Case(MOE.format(1, "gelu", ""), "float[512,16] x, float[512,1] r", 540672, {"w": (1, 32, 16), "v": (1, 16, 32)}),
+    Case("com.microsoft.MatMulNBits<K = 256, N = 128, bits = 4, block_size = 32, accuracy_level = 4>(x, w, s)",
+         "float[1,64,256] x", 20543, {"s": (1024,), "w": ("uint8", (128, 8, 16))}),
+    Case("Attention<q_num_heads = 1, kv_num_heads = 1>(q, k, v)", "float16[1,512,64] q, float16[1,512,64] k, float16[1,512,64] v",
+         1572864, opset=23),
+    Case("MeanVarianceNormalization(x)", IMAGE, 131072),
+    Case("STFT(x, a, , n)", "float[1,4000,1] x", 32784, {"a": ("int64", (), 80), "n": ("int64", (), 400)}),
 )  # fmt: skip
 
 
