@@ -313,7 +313,7 @@ def _multi_head(node: Node) -> int:
     if key is None or key.rank != 4:
         new = batch * (rows if key is None else key.shape[1])
     moved = own + new * (hidden + value_hidden)
-    is_flash = past is None and node.input(4) is None and node.input(5) is None and rows > 1
+    is_flash = past is None and node.input(4) is None and node.input(5) is None
     is_flash = (
         is_flash
         and (key is None or key.rank != 4)

@@ -49,6 +49,7 @@ HEADS = "float[1,4,128,64] q, float[1,4,128,64] k, float[1,4,128,64] v"
 ROWS = "float[1,128,256] q, float[1,128,256] k, float[1,128,256] v"
 TWICE = ROWS.replace("[1,", "[2,")
 GROUPED = "float[1,128,256] q, float[1,128,128] k, float[1,128,128] v, int32[1] s, int32 t"
+GROUPS_OF_TWO = GROUPED.replace("[1,", "[2,").replace("[1]", "[2]")
 PAST = "float[1,4,64,64] p, float[1,4,64,64] u"
 GQA = "com.microsoft.GroupQueryAttention<num_heads = 4, kv_num_heads = 2{}>({})"
 ONE_GROUP = "com.microsoft.GroupQueryAttention<num_heads = 1, kv_num_heads = 1>(q, k, v, , , s, t)"
@@ -218,15 +219,24 @@ CASES = (
     Case(QCONV.format(BOX), "uint8[1,16,32,32] x", 73728, SCALES | {"w": ("int8", (16, 16, 3, 3)), "o": ("int8", (), 0)}),
     Case(QCONV.format("group = 1"), "uint8[1,16,32,32] x", 0, SCALES | {"w": ("int8", (16, 16, 1, 1)), "o": ("int8", (), 0)}),
     Case(QCONV.format(BOX), "uint8[1,18,32,32] x", 231424, SCALES | {"w": ("int8", (16, 18, 3, 3)), "o": ("int8", (), 0)}),
-    Case(QCONV.format("group = 16"), "uint8[1,16,32,32] x", 65328, SCALES | {"w": ("int8", (16, 1, 3, 3)), "o": ("int8", (), 0)}),
+    Case(QCONV.format("group = 16"), "uint8[1,16,32,32] x", 65328,
+         SCALES | {"w": ("int8", (16, 1, 3, 3)), "o": ("int8", (), 0)}),
     Case("QLinearConv(x, s, o, w, s, o, s, o)", "int8[1,16,32,32] x", 187584,
          SCALES | {"w": ("int8", (16, 16, 3, 3)), "o": ("int8", (), 0)}),
     Case("QLinearConv(x, s, o, w, s, o, s, o)", "int8[1,16,32,32] x", 187584, SCALES | {"w": ("int8", (16, 16, 3, 3))}),
     Case(MOE.format(1, "gelu", ""), "float[512,16] x, float[512,1] r", 540672, {"w": (1, 32, 16), "v": (1, 16, 32)}),
     Case("com.microsoft.MatMulNBits<K = 256, N = 128, bits = 4, block_size = 32, accuracy_level = 4>(x, w, s)",
          "float[1,64,256] x", 20543, {"s": (1024,), "w": ("uint8", (128, 8, 16))}),
-    Case("Attention<q_num_heads = 1, kv_num_heads = 1>(q, k, v)", "float16[1,512,64] q, float16[1,512,64] k, float16[1,512,64] v",
-         1572864, opset=23),
+    Case("Attention<q_num_heads = 1, kv_num_heads = 1>(q, k, v)", halves(64), 98304, opset=23),
+    Case(GQA.format(", softcap = 2.0", "q, k, v, , , s, t"), GROUPS_OF_TWO, 1048576, outputs="y, p, u"),
+    Case(GQA.format(", do_rotary = 1", "q, k, v, , , s, t, c, n"),
+         f"{GROUPS_OF_TWO}, float[128,32] c, float[128,32] n", 1116160, outputs="y, p, u"),
+    Case("GRU<hidden_size = 128, linear_before_reset = 1>(x, w, r, b)", "float[10,64,64] x", 1212672,
+         recurrent(3, bias=6), "y, h"),
+    Case("LRN<size = 5>(x)", "float[1,3,64,64] x", 163840),
+    Case(f"Conv<{LINE}>(x, w)", "float[1,64,64] x", 131072, {"w": (64, 64, 3)}),
+    Case(MHA.format("", "q, k, v"), "float[1,128,256] q, float[1,2048,256] k, float[1,2048,256] v", 4917248),
+    Case(MHA.format("", "q, k, v"), "float[1,1,16] q, float[1,1024,16] k, float[1,1024,16] v", 139968),
     Case("MeanVarianceNormalization(x)", IMAGE, 131072),
     Case("STFT(x, a, , n)", "float[1,4000,1] x", 32784, {"a": ("int64", (), 80), "n": ("int64", (), 400)}),
 )  # fmt: skip
@@ -234,11 +244,12 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.call} {case.inputs}")
 def test_as_onnxruntime_allocates(case: Case) -> None:
-    """To 1 %, and to what the arena rounds: 256 bytes for each allocation."""
-    values = {"t": 128, "s": [127]} if "GroupQuery" in case.call else {}
+    """Not more; less by 1 % or what small tables and rounded sizes take, which are not estimated."""
+    batch = 2 if "int32[2] s" in case.inputs else 1
+    values = {"t": 128, "s": [127] * batch} if "GroupQuery" in case.call else {}
     values |= {"c": [1.0, 1.0, 0.5, 0.5]} if "Resize" in case.call else {}
     found = workspace_of(graph_of(case.model(), values=values).nodes[-1])
-    assert found == pytest.approx(case.measured, rel=0.01, abs=6 * 256 if case.measured > 1000 else 256)
+    assert case.measured - max(1024, case.measured // 100) <= found <= case.measured
 
 
 def test_transposed_weights_make_no_larger_states() -> None:
