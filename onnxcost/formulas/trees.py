@@ -7,8 +7,8 @@ Page of X: https://onnx.ai/onnx/operators/onnx_aionnxml_X.html.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from onnxcost.formulas.ml import best_class, classes_of, labels_type, post_transform_work, rows_of, scores_type
 from onnxcost.formulas.reduction import ADD, COMPARE, DIV
@@ -20,31 +20,75 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def measure_depths(roots: NDArray[np.intp], first: NDArray[np.intp], second: NDArray[np.intp]) -> list[int]:
-    """The depth of the tree below each root. ``first`` and ``second`` are the children of the nodes that branch: their indices
-    in the same arrays, or -1 for a leaf, which is a root's too where its tree branches nowhere.
+Children = tuple["NDArray[np.intp]", "NDArray[np.intp]", "NDArray[np.intp]"]
+"""The roots of trees, and two children of each node that branches: their indices among those nodes, or -1 for a leaf. A root is
+one, too, where its tree branches nowhere.
+"""
 
-    All trees are walked at once, level by level. Each node is visited once: where trees share nodes or have cycles, the
-    shortest path to a node counts.
+
+def _walk(roots: NDArray[np.intp], first: NDArray[np.intp], second: NDArray[np.intp]) -> Iterator[Level]:
+    """All trees at once, level by level. Each node is visited once: where trees share nodes or have cycles, the shortest path
+    to a node counts.
     """
     import numpy as np
 
-    starts, tree_of = np.unique(roots, return_inverse=True)
-    depths, seen = np.zeros(len(starts), np.int64), np.zeros(len(first) + 1, bool)
+    seen = np.zeros(len(first) + 1, bool)
     seen[-1] = True  # -1 points here: a leaf
-    level, trees = starts, np.arange(len(starts))
-    while True:
+    level, trees = roots, np.arange(len(roots))
+    while level.size:
         is_new = ~seen[level]
-        level, trees = level[is_new], trees[is_new]
-        if not level.size:
-            return [int(depth) for depth in depths[tree_of]]
+        leaves, level, branching = trees[level == -1], level[is_new], trees[is_new]
+        yield Level(branching, leaves)
         seen[level] = True
-        depths[trees] += 1  # once, however often a tree is in it
-        level, trees = np.concatenate((first[level], second[level])), np.concatenate((trees, trees))
+        level, trees = np.concatenate((first[level], second[level])), np.concatenate((branching, branching))
+
+
+class Level(NamedTuple):
+    """The trees of the nodes that branch on a level of all trees, and those of its leaves."""
+
+    branching: NDArray[np.intp]
+    leaves: NDArray[np.intp]
+
+
+def measure_depths(roots: NDArray[np.intp], first: NDArray[np.intp], second: NDArray[np.intp]) -> list[int]:
+    """The depth of the tree below each root."""
+    import numpy as np
+
+    starts, tree_of = np.unique(roots, return_inverse=True)
+    depths = np.zeros(len(starts), np.int64)
+    for level in _walk(starts, first, second):
+        depths[level.branching] += 1  # once, however often a tree is in it
+    return [int(depth) for depth in depths[tree_of]]
+
+
+def count_steps(node: Node) -> float:
+    """The comparisons of a row on its way through all trees, if each leaf of a tree is as likely as the others."""
+    import numpy as np
+
+    roots, first, second = _children_by_index(node) if "tree_roots" in node.attributes else _children_by_number(node)
+    starts, tree_of = np.unique(roots, return_inverse=True)
+    leaves, steps = np.zeros(len(starts)), np.zeros(len(starts))
+    for depth, level in enumerate(_walk(starts, first, second)):
+        found = np.bincount(level.leaves, minlength=len(starts))
+        leaves += found
+        steps += depth * found
+    return float((steps / np.maximum(leaves, 1))[tree_of].sum())
+
+
+def count_votes(node: Node) -> int:
+    """The most votes that a row finds in the leaves that it ends in; those of TreeEnsemble have one each."""
+    if "tree_roots" in node.attributes:
+        return len(node.attributes["tree_roots"])
+    kind = "target" if "target_treeids" in node.attributes else "class"
+    return _most_votes(node.attributes[f"{kind}_treeids"], node.attributes[f"{kind}_nodeids"])
 
 
 def _depths_by_number(node: Node) -> list[int]:
-    """The depth of each tree whose nodes carry the number of their tree and their own."""
+    return measure_depths(*_children_by_number(node))
+
+
+def _children_by_number(node: Node) -> Children:
+    """Of trees whose nodes carry the number of their tree and their own."""
     import numpy as np
 
     names = ("treeids", "nodeids", "truenodeids", "falsenodeids")
@@ -56,7 +100,7 @@ def _depths_by_number(node: Node) -> list[int]:
         raise ValueError("the lists of its nodes have different lengths")
     roots = roots[np.argsort(roots)]
     if not branching.any():
-        return [0] * len(roots)
+        return np.full(len(roots), -1), np.zeros(0, np.intp), np.zeros(0, np.intp)
     count = 1 + int(max(each.max() for each in (own, yes, no)))
     trees *= count
     keys = (trees + own)[branching]
@@ -70,7 +114,7 @@ def _depths_by_number(node: Node) -> list[int]:
         last = np.searchsorted(keys, wanted, "right", order) - 1
         return np.where(keys[order[last]] == wanted, order[last], -1)
 
-    return measure_depths(find(roots, own), find(branching, yes), find(branching, no))
+    return find(roots, own), find(branching, yes), find(branching, no)
 
 
 def _most_votes(trees: Sequence[int], leaves: Sequence[int]) -> int:
@@ -137,9 +181,10 @@ AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
 TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 
 
-def _depths_by_index(node: Node) -> list[int]:
-    """The depth of each tree whose nodes point to others by their index, and to leaves. A tree of one leaf has a node that
-    points to it on both sides, and compares nothing."""
+def _children_by_index(node: Node) -> Children:
+    """Of trees whose nodes point to others by their index, and to leaves. A tree of one leaf has a node that points to it on
+    both sides, and compares nothing.
+    """
     import numpy as np
 
     sides = [
@@ -153,7 +198,7 @@ def _depths_by_index(node: Node) -> list[int]:
         for child, leaf in sides
     )
     roots = np.asarray(node.attributes["tree_roots"], np.int64)
-    return measure_depths(np.where(is_one_leaf[roots], -1, roots), first, second)
+    return np.where(is_one_leaf[roots], -1, roots), first, second
 
 
 @formula(
@@ -161,7 +206,7 @@ def _depths_by_index(node: Node) -> list[int]:
 )
 def tree_ensemble(node: Node) -> Work:
     """A leaf votes for one target: https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsemble.html."""
-    rows, targets, depths = rows_of(node)[0], int(node.attributes["n_targets"]), _depths_by_index(node)
+    rows, targets, depths = rows_of(node)[0], int(node.attributes["n_targets"]), measure_depths(*_children_by_index(node))
     aggregate = AGGREGATES[node.attributes.get("aggregate_function", 1)]
     voted = min(targets, len(set(node.attributes["leaf_targetids"])))
     shown = post_transform_work(rows, targets, TRANSFORMS[node.attributes.get("post_transform", 0)])

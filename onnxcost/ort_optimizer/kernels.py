@@ -47,9 +47,9 @@ _WRITTEN = Family(("bytes written",), by.movement)
 
 FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("conv-blocked", "conv-blocked-pointwise", "conv-blocked-first", "conv-blocked-grouped"), _BLOCKS),
-    **dict.fromkeys(("conv-blocked-depthwise", "conv-plain-depthwise", "conv-int8-depthwise"), _DEPTHWISE),
+    **dict.fromkeys(("conv-blocked-depthwise", "conv-int8-depthwise"), _DEPTHWISE),
     **dict.fromkeys(("conv-int8-ragged", "conv-int8-signed-depthwise", "conv-int8-signed-ragged"), _DEPTHWISE),
-    **dict.fromkeys(("conv-plain", "conv-plain-grouped", "conv-plain-pointwise"), _CONV),
+    **dict.fromkeys(("conv-plain", "conv-plain-depthwise", "conv-plain-grouped", "conv-plain-pointwise"), _CONV),
     **dict.fromkeys(("conv-int8", "conv-int8-grouped", "conv-int8-signed", "conv-int8-signed-grouped"), _INTEGER_CONV),
     "conv-integer": _INTEGER_CONV,
     "conv-transposed": Family(("MACs", "inputs", "weights", "products"), by.transposed_conv),
@@ -76,7 +76,11 @@ FAMILIES: Mapping[str, Family] = {
     "cumsum": Family(("elements", "runs"), by.runs),
     **dict.fromkeys(("grid-sample", "grid-sample-slow"), Family(("outputs", "positions", "neighbors"), by.sampled)),
     "roi-align": Family(("outputs", "samples"), by.region_samples),
-    "trees": Family(("comparisons", "rows"), by.comparisons),
+    "trees": Family(("learned steps", "steps by size", "votes"), by.tree_steps),
+    **dict.fromkeys(("svm", "svm-rbf"), Family(("MACs", "sums", "results"), by.support_vectors)),
+    "linear-model": Family(("MACs", "scores"), by.linear_scores),
+    "one-hot": Family((*_WRITTEN.names, "inputs read"), by.resized),
+    **dict.fromkeys(("scaler", "imputer", "zipmap"), Family(("elements read",), by.inputs)),
     **dict.fromkeys(("transpose", "transpose-rows", "transpose-scattered"), _RUNS),
     **dict.fromkeys(("concat", "concat-int8", "split"), Family((*_RUNS.names, "tensors"), by.joined_pieces)),
     **dict.fromkeys(("gather", "slice", "pad", "expand"), _RUNS),
@@ -192,11 +196,15 @@ _FAMILIES_OF: Mapping[str, tuple[str, ...]] = {
     "global-pool": ("GlobalAveragePool", "GlobalMaxPool"), "global-pool-int8": ("QLinearGlobalAveragePool",),
     "reorder": ("ReorderInput", "ReorderOutput"), "fourier": ("DFT", "STFT"),
     "nonzero": ("NonZero",), "topk": ("TopK",), "cumsum": ("CumSum",), "roi-align": ("RoiAlign",),
-    "grid-sample": ("GridSample",), "trees": ("TreeEnsemble", "TreeEnsembleRegressor", "TreeEnsembleClassifier"),
+    "grid-sample": ("GridSample",),
+    "trees": ("TreeEnsemble", "TreeEnsembleRegressor", "TreeEnsembleClassifier"), "svm": ("SVMClassifier", "SVMRegressor"),
+    "linear-model": ("LinearClassifier", "LinearRegressor"), "one-hot": ("OneHotEncoder",), "zipmap": ("ZipMap",),
+    "scaler": ("Scaler", "LabelEncoder", "CategoryMapper"), "imputer": ("Imputer", "Binarizer", "Normalizer"),
     "transpose": ("Transpose",),
     "transpose-scattered": ("DepthToSpace",),
-    "concat": ("Concat",), "concat-int8": ("QLinearConcat",), "split": ("Split",), "slice": ("Slice",), "pad": ("Pad",),
-    "gather": tuple(GATHERS), "resize": ("Resize", "Upsample"), "expand": ("Expand", "Tile"),
+    "concat": ("Concat", "FeatureVectorizer"),
+    "concat-int8": ("QLinearConcat",), "split": ("Split",), "slice": ("Slice",), "pad": ("Pad",),
+    "gather": (*GATHERS, "ArrayFeatureExtractor"), "resize": ("Resize", "Upsample"), "expand": ("Expand", "Tile"),
     "recurrent": tuple(RECURRENT - {"GRU", "RNN"}), "recurrent-gru": ("GRU",), "recurrent-rnn": ("RNN",),
     "recurrent-int8": ("DynamicQuantizeLSTM",), "scatter": ("ScatterElements", "GatherElements"),
     "gather-slices": ("GatherND",), "scatter-slices": ("ScatterND",),
@@ -242,6 +250,10 @@ def family_of(step: FusedNode, block: int = BLOCK) -> str:
         return "cheap"
     if family == "scatter" and node.attributes.get("reduction", "none") != "none":
         return "scatter-reduced"
+    if family == "svm" and node.attributes.get("kernel_type") == "RBF":
+        return "svm-rbf"
+    if kind == "Normalizer" and node.attributes.get("norm") == "L2":
+        return "scaler"
     if family == "quick-gelu":
         return _quick_gelu_family(step)
     if family == "cast":

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import gcd, prod
+from math import gcd, log2, prod
 
 from onnxcost.formulas import select_formulas
+from onnxcost.formulas.ml import classes_of, rows_of
 from onnxcost.formulas.resampling import REACH, samples_of
 from onnxcost.formulas.shapes import window_steps
 from onnxcost.formulas.signal import ceil_log2, transforms
+from onnxcost.formulas.trees import count_steps, count_votes
 from onnxcost.graph import BITS, Node, Tensor, Work
 from onnxcost.ort_optimizer.fused_node import axes_of
 
@@ -144,9 +146,40 @@ def _valid_taps(node: Node) -> Iterator[tuple[list[int], int, int]]:
         yield [sum(taps) for taps in inside], size, sum(map(any, zip(*inside, strict=True)))
 
 
-def comparisons(node: Node) -> Quantities:
-    """What the rows are compared with on their way through the trees, and the rows."""
-    return (float(_work(node).compares), float(node.x.shape[0] if node.x.rank > 1 else 1))
+LEARNED_STEPS = 1 << 15
+"""The steps through trees that a CPU's branch predictor learns if they are the same in each run. Measured with random rows."""
+
+
+def tree_steps(node: Node) -> Quantities:
+    """The steps of all rows through trees that the CPU predicts, the others times the logarithm of the nodes (the more, the
+    fewer are in a cache), and the votes for several targets or classes.
+    """
+    rows, _ = rows_of(node)
+    steps = rows * count_steps(node)
+    far = max(steps - LEARNED_STEPS, 0.0)
+    nodes = len(node.attributes.get("nodes_truenodeids") or ())
+    targets = max(int(node.attributes.get("n_targets", 0)), len(set(node.attributes.get("class_ids", ()))))
+    return (steps - far, far * log2(max(nodes, 1)), float(rows * count_votes(node) if targets > 1 else 0))
+
+
+def support_vectors(node: Node) -> Quantities:
+    """The MACs of the rows with all support vectors, the MACs of the sums over pairs of classes, and the results, squares of
+    the classes if there are probabilities; without support vectors, the MACs are those with the coefficients.
+    """
+    work, (rows, features) = _work(node), rows_of(node)
+    attributes, classes = node.attributes, classes_of(node)
+    vectors = int(attributes.get("n_supports") or sum(attributes.get("vectors_per_class") or ()))
+    results = rows * (classes**2 if attributes.get("prob_a") else 1)
+    if not vectors:
+        return (float(work.macs), 0.0, float(results))
+    # A regressor has one sum, which takes half the time of those of pairs.
+    return (float(rows * vectors * features), rows * vectors * (classes - 1 if classes else 0.5), float(results))
+
+
+def linear_scores(node: Node) -> Quantities:
+    """The MACs of a linear model, and the scores; those that a function is taken of count twice."""
+    macs, (_, features) = _work(node).macs, rows_of(node)
+    return (float(macs), macs / max(features, 1) * (1 + (node.attributes.get("post_transform", "NONE") != "NONE")))
 
 
 def window_elements(node: Node) -> Quantities:
@@ -159,6 +192,11 @@ def depthwise(node: Node) -> Quantities:
     """MACs, inputs and outputs; a node that only scales channels counts as a convolution of one element."""
     kernel = node.required(weight_of(node)).shape[1:] if "Conv" in node.op_type else ()
     return (float(node.out.size * prod(kernel)), float(node.x.size), float(node.out.size))
+
+
+def inputs(node: Node) -> Quantities:
+    """Elements of the first input."""
+    return (float(node.x.size),)
 
 
 def elements(node: Node) -> Quantities:

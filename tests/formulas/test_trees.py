@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from onnxcost.formulas import FORMULAS, Formula
-from onnxcost.formulas.trees import _depths_by_number, measure_depths
+from onnxcost.formulas.trees import _depths_by_number, count_steps, count_votes, measure_depths
 from onnxcost.graph import Work
 from tests.oracle import Case, by_hand, case, check
 from tests.oracle.cases import node_of
@@ -138,3 +138,21 @@ def test_depths_however_the_nodes_are_numbered(numbers: list[int], yes: list[int
         "nodes_truenodeids": tuple(yes) * 2, "nodes_falsenodeids": tuple(no) * 2,
     }  # fmt: skip
     assert _depths_by_number(replace(made, attributes=attributes)) == expected * 2
+
+
+def test_steps_and_votes_of_a_row() -> None:
+    """Leaves one, two and two steps below the root of each of two trees, and a tree that is a leaf."""
+    made = node_of(case(f"{ML}.TreeEnsembleRegressor", X, **TREES, opset=3), [X], [None])
+    attributes = {
+        "nodes_treeids": (7,) * 5 + (8,) * 5 + (9,),
+        "nodes_nodeids": (*range(5), *range(5), 0),
+        "nodes_modes": ("BRANCH_LEQ", "LEAF", "BRANCH_LEQ", "LEAF", "LEAF") * 2 + ("LEAF",),
+        "nodes_truenodeids": (1, 0, 3, 0, 0) * 2 + (0,),
+        "nodes_falsenodeids": (2, 0, 4, 0, 0) * 2 + (0,),
+        "target_treeids": (7, 7, 7, 7, 8, 9),
+        "target_nodeids": (1, 1, 3, 4, 1, 0),
+    }
+    node = replace(made, attributes=attributes)
+    assert count_steps(node) == pytest.approx(2 * 5 / 3)
+    assert count_votes(node) == 2 + 1 + 1
+    assert count_steps(node_of(case(f"{ML}.TreeEnsemble", X, **INDEXED, opset=5), [X], [None])) > 0

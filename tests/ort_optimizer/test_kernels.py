@@ -276,9 +276,9 @@ QUANTITIES = [
      (2 * 3 * 5 * 8, 2 * 5 * 8, 2 * 3 * 5, 0)),
     (node("com.microsoft.SkipSimplifiedLayerNormalization", [floats(2, 3, 4), floats(2, 3, 4), floats(4)], [floats(2, 3, 4)]),
      "skip-rmsnorm", (24, 6)),
-    # Depthwise: MACs, inputs, outputs.
+    # MACs, filled up to whole vectors, copies of the windows, weights, outputs, and a product for each channel.
     (node("Conv", [floats(1, 8, 6, 6), floats(8, 1, 3, 3)], [floats(1, 8, 4, 4)], group=8), "conv-plain-depthwise",
-     (128 * 9, 288, 128)),
+     (128 * 9, 8 * 16 * 9, 72, 128, 8)),
     # Both directions: MACs of inputs and of states, steps, weights.
     (node("LSTM", [floats(5, 2, 3), floats(1, 16, 3), floats(1, 16, 4)], [floats(5, 1, 2, 4)]), "recurrent",
      (480, 640, 5, 112)),
@@ -327,11 +327,24 @@ QUANTITIES = [
     (node("GatherND", [floats(10, 4), tensor("i", 3, 2, dtype="int64")], [floats(3)]), "gather-slices", (12, 3)),
     (node("ScatterND", [floats(10, 4), tensor("i", 3, 2, dtype="int64"), floats(3)], [floats(10, 4)]), "scatter-slices",
      (160, 3)),
-    # Two rows through a tree of one comparison; each tree counts its deepest way.
+    # Two rows through a tree of one comparison, for one target.
     (node("ai.onnx.ml.TreeEnsembleRegressor", [floats(2, 3)], [floats(2, 1)], n_targets=1, nodes_treeids=[0, 0, 0],
           nodes_nodeids=[0, 1, 2], nodes_featureids=[0, 0, 0], nodes_values=[0.5, 0.0, 0.0],
           nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"], nodes_truenodeids=[1, 0, 0], nodes_falsenodeids=[2, 0, 0],
-          target_treeids=[0, 0], target_nodeids=[1, 2], target_ids=[0, 0], target_weights=[1.0, 2.0]), "trees", (2, 2)),
+          target_treeids=[0, 0], target_nodeids=[1, 2], target_ids=[0, 0], target_weights=[1.0, 2.0]), "trees",
+     (2, 0, 0)),
+    # Four rows of three features, six support vectors of three classes: products, sums over pairs, results.
+    (node("ai.onnx.ml.SVMClassifier", [floats(4, 3)], [tensor("l", 4), floats(4, 3)], kernel_type="RBF",
+          classlabels_ints=[0, 1, 2], vectors_per_class=[2, 2, 2]), "svm-rbf", (4 * 6 * 3, 4 * 6 * 2, 4)),
+    (node("ai.onnx.ml.SVMClassifier", [floats(4, 3)], [tensor("l", 4), floats(4, 2)], kernel_type="LINEAR", prob_a=[1.0],
+          classlabels_ints=[0, 1], vectors_per_class=[3, 3]), "svm", (4 * 6 * 3, 4 * 6, 4 * 4)),
+    (node("ai.onnx.ml.SVMRegressor", [floats(4, 3)], [floats(4, 1)], kernel_type="POLY", n_supports=6),
+     "svm", (4 * 6 * 3, 4 * 6 / 2, 4)),
+    (node("ai.onnx.ml.LinearClassifier", [floats(4, 3)], [tensor("l", 4), floats(4, 2)], coefficients=[1.0] * 6,
+          classlabels_ints=[0, 1], post_transform="SOFTMAX"), "linear-model", (24, 16)),
+    (node("ai.onnx.ml.Normalizer", [floats(4, 3)], [floats(4, 3)], norm="L2"), "scaler", (12,)),
+    (node("ai.onnx.ml.Normalizer", [floats(4, 3)], [floats(4, 3)], norm="L1"), "imputer", (12,)),
+    (node("ai.onnx.ml.ZipMap", [floats(4, 3)], [tensor("y")]), "zipmap", (12,)),
     # Butterflies: 8/2·log₂ 8 for a length of 8; three times 16/2·log₂ 16 for one of 5.
     (node("DFT", [floats(2, 8, 1)], [floats(2, 8, 2)]), "fourier", (2 * 4 * 3,)),
     (node("STFT", [floats(1, 15, 1), tensor("s"), floats(5)], [floats(1, 3, 3, 2)]), "fourier", (3 * 3 * 8 * 4,)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from onnxcost.frontend.probe_models import Probe, Weights, chain, floats
+from onnxcost.hardware.calibration.classical_probes import classical_models
 from onnxcost.hardware.calibration.contraction_probes import CONTRACTIONS, KI, MI, cold_products
 from onnxcost.hardware.calibration.convolution_probes import conv
 
@@ -308,30 +309,6 @@ def _transforms() -> Iterator[Probe]:
         yield Probe("fourier", graph, floats(window=(length,)))
 
 
-def _tree_ensembles() -> Iterator[Probe]:
-    """Complete trees, in which random rows take another way each."""
-    for rows, count, depth in ((1, 100, 5), (64, 100, 5), (512, 50, 5), (512, 100, 7)):
-        inner, nodes = 2**depth - 1, range(2 ** (depth + 1) - 1)
-        places = [(tree, node) for tree in range(count) for node in nodes]
-        leaves = [(tree, node) for tree, node in places if node >= inner]
-        attributes = {
-            "nodes_treeids": [tree for tree, _ in places],
-            "nodes_nodeids": [node for _, node in places],
-            "nodes_featureids": [(7 * tree + 3 * node) % 32 for tree, node in places],
-            "nodes_values": [((31 * tree + 17 * node) % 13 - 6) / 10 for tree, node in places],
-            "nodes_truenodeids": [2 * node + 1 if node < inner else 0 for _, node in places],
-            "nodes_falsenodeids": [2 * node + 2 if node < inner else 0 for _, node in places],
-            "target_treeids": [tree for tree, _ in leaves],
-            "target_nodeids": [node for _, node in leaves],
-            "target_ids": [0] * len(leaves),
-            "target_weights": [0.5] * len(leaves),
-        }
-        modes = ", ".join('"BRANCH_LEQ"' if node < inner else '"LEAF"' for _, node in places)
-        text = ", ".join(f"{name} = {numbers}" for name, numbers in attributes.items())
-        call = f"ai.onnx.ml.TreeEnsembleRegressor<n_targets = 1, nodes_modes = [{modes}], {text}>(x)"
-        yield Probe("trees", f"(float[{rows},32] x) => (float y) {{ y = {call} }}")
-
-
 def _mixed_kernels() -> Iterator[Probe]:
     """Small kernels of many kinds: what each costs beyond its work when another kind ran before it."""
     lines = (
@@ -344,7 +321,7 @@ def _mixed_kernels() -> Iterator[Probe]:
 
 
 _MAKERS: tuple[Callable[[], Iterator[Probe]], ...] = (
-    *(_elementwise, _broadcasts, _movements, _reductions, _normalizations, _reorders, _pools, _transforms, _tree_ensembles),
+    *(_elementwise, _broadcasts, _movements, _reductions, _normalizations, _reorders, _pools, _transforms, classical_models),
     *(_selections, _samples),
     *CONTRACTIONS,
     *(_mixed_kernels, cold_products, bottlenecks, delay_lines),
