@@ -18,6 +18,7 @@ from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.formulas import CONTROL_FLOW, select_formulas
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.graph import NO_WORK, Caveat, DefUse, Graph, Node, Tensor, option_text
+from onnxcost.operators.inputs import role_of
 from onnxcost.operators.traffic import NO_TRAFFIC, traffic
 from onnxcost.ort_optimizer.qdq import read_as_stored
 from onnxcost.report import CostReport
@@ -118,7 +119,7 @@ def count_nodes(
 def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
     """The cost of a graph and its memory, with the reasons why numbers are not exact."""
     graph, weights, costs, caveats = count_nodes(graph, formulas)
-    notes = (*_bounds(costs), *_at_most(costs, formulas), *_unused(graph, costs), *_too_old(graph))
+    notes = (*_bounds(costs), *_open_shapes(graph, costs), *_at_most(costs, formulas), *_unused(graph, costs), *_too_old(graph))
     return CostReport(graph, costs, memory(graph, weights), (*caveats, *notes))
 
 
@@ -244,9 +245,11 @@ def _resolve_branches(
     return resolved
 
 
-def _decided_by(condition: Tensor | None, inputs: Sequence[Tensor], uses: DefUse) -> str:
-    """``--value NAME=N`` of the one input of the model that a condition is computed from; "" if there is no such input."""
-    known, value = {tensor.name: tensor for tensor in inputs}, "1"
+def _decided_by(condition: Tensor | None, inputs: Sequence[Tensor], uses: DefUse, value: str = "1") -> str:
+    """``--value NAME=VALUE`` of the one input of the model that a condition or a shape is computed from, with the value that it
+    is compared with, if any; "" if there is no such input.
+    """
+    known = {tensor.name: tensor for tensor in inputs}
     found: set[str] = set()
     pending, seen = [condition], set[str]()
     while pending:
@@ -264,7 +267,27 @@ def _decided_by(condition: Tensor | None, inputs: Sequence[Tensor], uses: DefUse
     if len(found) != 1:
         return ""
     (name,) = found
-    return option_text("--value", name, value) if known[name].is_shaped and known[name].size == 1 else ""
+    size = known[name].size if known[name].is_shaped else 0
+    return option_text("--value", name, ",".join([value] * size)) if 1 <= size <= _MOST_VALUES else ""
+
+
+_MOST_VALUES = 8
+"""The most elements of an input whose value a hint asks for: a shape's, not a tensor's."""
+
+
+def _open_shapes(graph: Graph, costs: Sequence[NodeCost]) -> list[Caveat]:
+    """A note on the model's input whose value decides the first shape that is unknown."""
+    unknown = [cost.node for cost in costs if any(tensor is not None and not tensor.is_shaped for tensor in cost.node.outputs)]
+    if not unknown:
+        return []
+    uses = DefUse(graph.nodes)
+    steering = [tensor for place, tensor in enumerate(unknown[0].inputs) if role_of(unknown[0], place).name == "shape"]
+    hints = {_decided_by(tensor, graph.inputs, uses, "N") for tensor in steering} - {""}
+    if len(hints) != 1:
+        return []
+    first = f"'{unknown[0].name}' ({unknown[0].op_type})"
+    text = f"{len(unknown)} nodes, starting at {first}, have shapes that depend on the value of an input; {hints.pop()} sets it"
+    return [Caveat("note", text)]
 
 
 def _bounds(costs: Sequence[NodeCost]) -> list[Caveat]:

@@ -132,3 +132,33 @@ def test_what_reaches_no_output_is_said(body: str, note: str | None) -> None:
 def test_an_opset_before_onnxruntime_s_first_is_said(opset: int, is_old: bool) -> None:
     report = onnxcost.estimate(model("(float[4] x) => (float y) { y = Relu(x) }", opset=opset))
     assert [text.split(":")[0] for text in report.warnings] == ([f"opset {opset}"] if is_old else [])
+
+
+@pytest.mark.parametrize(
+    ("graph", "hint"),
+    [
+        ("(float[8,16] x, int64[1] n) => (float y) <int64[1] z = {0}> { s = Slice(x, z, n) y = Relu(s) }", "n=N"),
+        (
+            "(float[8,16] x, int64 n) => (float y) <int64[1] z = {0}> { k = Unsqueeze(n, z) s = Slice(x, z, k) y = Relu(s) }",
+            "n=N",
+        ),
+        ("(float[8,16] x, int64[2] n) => (float y) { s = Reshape(x, n) y = Relu(s) }", "n=N,N"),
+        ("(float[1,3,8,16] x, float[4] n) => (float y) { s = Resize(x, , n) y = Relu(s) }", "n=N,N,N,N"),
+        ("(int64 n) => (float y) <int64 a = {0}, int64 b = {1}> { s = Range(a, n, b) t = Cast<to = 1>(s) y = Relu(t) }", "n=N"),
+        ("(int64[1] n) => (float y) { s = ConstantOfShape(n) y = Relu(s) }", "n=N"),
+        ("(float[8,16] x, int64[2] n) => (float y) { s = Tile(x, n) y = Relu(s) }", "n=N,N"),
+        ("(int64[8] x, int64 n) => (float y) <float[2] v = {0, 1}> { s = OneHot(x, n, v) y = Relu(s) }", "n=N"),
+        # Two inputs, and what is no number.
+        ("(int64[1] n, int64[1] m) => (float y) { k = Add(n, m) s = ConstantOfShape(k) y = Relu(s) }", None),
+        ("(float[8,16] x, int64[64] n) => (float y) { k = ReduceMax<keepdims = 1>(n) s = Reshape(x, k) y = Relu(s) }", None),
+        ("(float[8,16] x) => (float y) { y = Relu(x) }", None),
+    ],
+)
+def test_the_input_whose_value_decides_a_shape_is_named(graph: str, hint: str | None) -> None:
+    """And given, the value makes the count complete."""
+    made = model(graph, opset=18)
+    found = [caveat.text.partition("--value ")[2].split(" ")[0] for caveat in onnxcost.estimate(made).caveats]
+    assert [text for text in found if text] == ([hint] if hint else [])
+    if hint:
+        values = {"n": [1] * hint.count("N") if "," in hint or "[1] n" in graph else 1}
+        assert onnxcost.estimate(made, values=values).whole.complete or "Reshape" in graph
