@@ -142,7 +142,7 @@ def test_an_opset_before_onnxruntime_s_first_is_said(opset: int, is_old: bool) -
             "(float[8,16] x, int64 n) => (float y) <int64[1] z = {0}> { k = Unsqueeze(n, z) s = Slice(x, z, k) y = Relu(s) }",
             "n=N",
         ),
-        ("(float[8,16] x, int64[2] n) => (float y) { s = Reshape(x, n) y = Relu(s) }", "n=N,N"),
+        ("(float[1,1] x, int64[2] n) => (float y) { s = Reshape(x, n) y = Relu(s) }", "n=N,N"),
         ("(float[1,3,8,16] x, float[4] n) => (float y) { s = Resize(x, , n) y = Relu(s) }", "n=N,N,N,N"),
         ("(int64 n) => (float y) <int64 a = {0}, int64 b = {1}> { s = Range(a, n, b) t = Cast<to = 1>(s) y = Relu(t) }", "n=N"),
         ("(int64[1] n) => (float y) { s = ConstantOfShape(n) y = Relu(s) }", "n=N"),
@@ -161,4 +161,4 @@ def test_the_input_whose_value_decides_a_shape_is_named(graph: str, hint: str | 
     assert [text for text in found if text] == ([hint] if hint else [])
     if hint:
         values = {"n": [1] * hint.count("N") if "," in hint or "[1] n" in graph else 1}
-        assert onnxcost.estimate(made, values=values).whole.complete or "Reshape" in graph
+        assert onnxcost.estimate(made, values=values).whole.complete
