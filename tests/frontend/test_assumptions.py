@@ -139,6 +139,14 @@ ASSUMED = {
         },
         {"ids": [1, 128], "past": [1, 8, 0, 64], "x": [100, 2, 7]},
     ),
+    "which samples count": (
+        {"audio": (FLOAT, ["b", "t"]), "padding_mask": (INT64, ["b", "m"])},
+        {"audio": [1, 16000], "padding_mask": [1, 16000]},
+    ),
+    "a mask of other dims beside samples": (
+        {"audio": (FLOAT, ["b", "t"]), "mask": (FLOAT, ["b", "m", 80])},
+        {"audio": [1, 16000], "mask": [1, 128, 80]},
+    ),
     "an image with transparency": ({"x": (FLOAT, [None, None, None, 4])}, {"x": [1, 224, 224, 4]}),
     "the past of a series is no cache": ({"past_values": (FLOAT, ["b", "s", 3])}, {"past_values": [1, 128, 3]}),
     "an operand that no input has": ({"x": (FLOAT, ["batch", "encoder_sequence_length / 2", 8])}, {"x": [1, 64, 8]}),

@@ -35,6 +35,13 @@ def test_small_constants_show_their_elements() -> None:
     assert [(t.is_constant, t.value) for t in node.inputs if t] == [(False, None), (True, (4,))]
 
 
+@pytest.mark.parametrize(("count", "is_shown"), [(1, True), (64, True), (65, False)])
+def test_up_to_64_elements_are_shown(count: int, is_shown: bool) -> None:
+    stored = ", ".join(["2"] * count)
+    (node,) = graph_of(model(f"(float[{count}] x) => (float y) <float[{count}] c = {{{stored}}}> {{ y = Add(x, c) }}")).nodes
+    assert node.required(1).value == ((2,) * count if is_shown else None)
+
+
 def test_what_follows_from_constants_is_constant_but_not_stored() -> None:
     text = "(float[2,2] x) => (float y) <float[2,2] w = {1,2,3,4}> { t = Transpose(w) y = MatMul(x, t) }"
     graph = graph_of(model(text))

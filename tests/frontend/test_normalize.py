@@ -38,6 +38,15 @@ def test_opsets(domain: str, version: int, is_read: bool) -> None:
             estimate(made)
 
 
+@pytest.mark.parametrize("domains", [("ai.onnx", "ai.onnx"), ("", "ai.onnx"), ("ai.onnx", "")])
+def test_the_standard_operators_have_two_names_of_their_domain(domains: tuple[str, str]) -> None:
+    made = model("(float[1, 3] x) => (float[1, 3] y) { t = Relu(x) y = Relu(t) }")
+    for node, domain in zip(made.graph.node, domains, strict=True):
+        node.domain = domain
+    report = estimate(made)
+    assert (report.flops, [each.node.key for each in report.costs]) == (6, ["Relu", "Relu"])
+
+
 @pytest.mark.parametrize(("version", "is_read"), [(-1, False), (0, True), (INT32_MAX, True), (INT32_MAX + 1, False)])
 def test_versions_of_another_domain(version: int, is_read: bool) -> None:
     made = model("(float[1, 3] x) => (float[1, 3] y) { y = Relu(x) }", domains=', "com.example" : 1')

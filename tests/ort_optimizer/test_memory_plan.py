@@ -162,6 +162,12 @@ def test_channels_are_padded_to_whole_blocks(block: int) -> None:
     assert plan.curve == [1024 + 1024, 1024 + 1024 + 64 * block, 1024 + 64 * block + 512]
 
 
+def test_an_absent_bias_changes_nothing() -> None:
+    kernel = weight("k", 8, 16, 1, 1)
+    plans = [plan_memory(graph([IMAGE], [THIN], node("Conv", [IMAGE, kernel, *absent], [THIN]))) for absent in ([], [None])]
+    assert plans[0].curve == plans[1].curve
+
+
 def test_without_blocks_nothing_is_padded() -> None:
     plan = plan_memory(graph([IMAGE], [THIN], node("Conv", [IMAGE, weight("k", 8, 16, 1, 1)], [THIN])), 0)
     assert plan.curve == [1024 + 512]
