@@ -10,6 +10,11 @@ annotation or import holds one. The sizes of caches are left out, because no ans
 tests of its mirrored file run first, then the fastest of each test function, up to a limit of seconds, then the others up to a
 larger one. A mutant that makes none of them fail, or that no test runs, has survived: its diff is written to the output. Tests
 that exceed their CPU time count as failed.
+
+Recording the coverage takes longer than the tests. A record of an earlier commit can be used: its lines are found again, and
+its tests that are gone are left out. Tests that are new since run only for their mirrored files, or with a second record:
+
+    python -m scripts.mutation --coverage RECORD --coverage NEW --record tests/test_new.py
 """
 
 import argparse
@@ -23,9 +28,10 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from compileall import compile_dir
 from concurrent.futures import ProcessPoolExecutor
+from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -79,19 +85,21 @@ class Coverage(NamedTuple):
     seconds: dict[str, float]
 
 
-def find_mutations(root: Path, kind: str) -> Iterator[MutationSpec]:
-    """Every place of the packages that a mutation of this kind can change."""
+def find_mutations(root: Path, kind: str, left_out: Counter[str]) -> Iterator[MutationSpec]:
+    """Every place of the packages that a mutation of this kind can change; how many are ``left_out``, by reason."""
     for package in PACKAGES:
         for path in sorted((root / "onnxcost" / package).rglob("*.py")):
-            if "probe" in path.stem:
-                continue  # The sizes that a calibration measures are a choice: no test could show that one is wrong.
             nodes = list(ast_nodes(get_ast_from_path(path)))
             caches = _cache_lines(path)
             for name in KINDS[kind]:
                 operator = get_operator(f"core/{name}")()
                 places = (place for node in nodes for place in operator.mutation_positions(node))
                 for occurrence, (start, end) in enumerate(places):
+                    if "probe" in path.stem:  # No test could show that one is wrong.
+                        left_out["the sizes that a calibration measures are a choice"] += 1
+                        continue
                     if start[0] in caches:
+                        left_out["no answer depends on the size of a cache"] += 1
                         continue
                     yield MutationSpec(path.relative_to(root), f"core/{name}", occurrence, start, end)
 
@@ -102,25 +110,30 @@ def _cache_lines(path: Path) -> set[int]:
     return {call.lineno for call in calls if _name(call.func) == "lru_cache"}
 
 
-def record_coverage(root: Path, file: Path, jobs: int) -> None:
-    """Run the tests once and keep, for each line of the package, the tests that run it; their times go into a log beside it."""
+def record_coverage(root: Path, file: Path, jobs: int, tests: Sequence[str] = ("tests",)) -> None:
+    """Run the tests once and keep, for each line of the package, the tests that run it; beside it, a log with their times and
+    the commit.
+    """
     leave = [f"--ignore={path}" for path in LEFT_OUT]
     options = ("-vv", "-n", str(jobs), "-p", "no:cacheprovider", "--cov=onnxcost", "--cov-context=test", "--cov-report=")
     with file.with_name(f"{file.name}-log").open("w", encoding="utf-8") as log:
         # Under coverage a warning of its own must not fail a test.
         subprocess.run(
-            (sys.executable, "-m", "pytest", *options, *leave, "-W", "default", "--durations=0", "tests"),
+            (sys.executable, "-m", "pytest", *options, *leave, "-W", "default", "--durations=0", *tests),
             cwd=root,
             env=_environment(root) | {"COVERAGE_FILE": str(file)},
             stdout=log,
             check=False,
         )
+    commit = subprocess.run(("git", "rev-parse", "HEAD"), cwd=root, capture_output=True, text=True, check=True).stdout
+    file.with_name(f"{file.name}-commit").write_text(commit, encoding="utf-8")
 
 
-def read_coverage(file: Path) -> Coverage:
-    """What `record_coverage` kept of the tests that passed."""
+def read_coverage(file: Path, known: Set[str]) -> Coverage:
+    """What `record_coverage` kept of the known tests that passed, by the lines that the files have now."""
     log = file.with_name(f"{file.name}-log").read_text("utf-8")
-    passed = set(re.findall(r"^\[gw\d+\] \[ *\d+%\] PASSED (.*?) *$", log, re.MULTILINE))
+    commit = file.with_name(f"{file.name}-commit").read_text("utf-8").strip()
+    passed = known & set(re.findall(r"^\[gw\d+\] \[ *\d+%\] PASSED (.*?) *$", log, re.MULTILINE))
     seconds: dict[str, float] = dict.fromkeys(passed, 0.0)
     for taken, test in re.findall(r"^([\d.]+)s (?:setup|call|teardown) +(.*?) *$", log, re.MULTILINE):
         if test in passed:
@@ -136,7 +149,31 @@ def read_coverage(file: Path) -> Coverage:
             lines = found.setdefault(path[path.rindex("onnxcost/") :], {})
             for line in numbits_to_nums(numbits):
                 lines.setdefault(line, []).append(test)
+    changed = subprocess.run(
+        ("git", "diff", "--name-only", commit, "--", "onnxcost"), cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    for path in filter(found.__contains__, changed):
+        found[path] = _move_lines(found[path], path, commit)
     return Coverage(found, seconds)
+
+
+def _move_lines(lines: dict[int, list[str]], path: str, commit: str) -> dict[int, list[str]]:
+    """The tests by the lines that a file has now; a changed line has those of the lines in its place and around."""
+    old = subprocess.run(("git", "show", f"{commit}:{path}"), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    new = (ROOT / path).read_text("utf-8") if (ROOT / path).exists() else ""
+    found: dict[int, list[str]] = {}
+    for tag, start, end, first, last in SequenceMatcher(None, old.splitlines(), new.splitlines(), False).get_opcodes():
+        for line in range(first + 1, last + 1):
+            before = [line - first + start] if tag == "equal" else range(start, end + 2)
+            found[line] = list(dict.fromkeys(test for each in before for test in lines.get(each, ())))
+    return found
+
+
+def list_tests() -> set[str]:
+    """The tests that there are."""
+    command = (sys.executable, "-m", "pytest", "-qq", "-p", "no:cacheprovider", "--collect-only", "tests")
+    listed = subprocess.run(command, cwd=ROOT, env=_environment(ROOT), capture_output=True, text=True, check=True).stdout
+    return {line for line in listed.splitlines() if "::" in line}
 
 
 class Use(NamedTuple):
@@ -278,26 +315,40 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--path", action="append", help="only files whose path contains this; repeatable")
-    parser.add_argument("--coverage", type=Path, help="file with the coverage by test; it is made if it does not exist")
+    parser.add_argument(
+        "--coverage",
+        type=Path,
+        action="append",
+        help="file with the coverage by test, which is made if there is none; repeatable",
+    )
+    parser.add_argument("--record", nargs="+", default=["tests"], help="the tests of the coverage that is made")
     parser.add_argument(
         "--noticed", type=Path, help="what a run with this seed printed: its noticed mutants are not tried again"
     )
     parser.add_argument("-o", "--output", type=Path, help="where the diffs of the survivors go")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-        coverage = (options.coverage or Path(folder) / "coverage").absolute()
-        if not coverage.exists():
-            record_coverage(ROOT, coverage, options.jobs)
-        covered = read_coverage(coverage)
-        draw, drawn = random.Random(options.seed), []
+        covered, known_tests = Coverage({}, {}), list_tests()
+        for coverage in (file.absolute() for file in options.coverage or [Path(folder) / "coverage"]):
+            if not coverage.exists():
+                record_coverage(ROOT, coverage, options.jobs, options.record)
+            lines, seconds = read_coverage(coverage, known_tests)
+            covered.seconds.update(seconds)
+            for path, tests_of in lines.items():
+                for line, tests in tests_of.items():
+                    covered.lines.setdefault(path, {}).setdefault(line, []).extend(tests)
+        print(f"{len(covered.seconds)} of {len(known_tests)} tests are in the record; left out: {', '.join(LEFT_OUT)}")
+        draw, drawn, left_out = random.Random(options.seed), [], Counter[str]()
         for kind in KINDS:
             places = [
                 mutation
-                for mutation in find_mutations(ROOT, kind)
+                for mutation in find_mutations(ROOT, kind, left_out)
                 if not options.path or any(part in str(mutation.module_path) for part in options.path)
             ]
             drawn += draw.sample(places, min(options.mutants // len(KINDS), len(places)))
             print(f"{kind}: {len(places)} places, seed {options.seed}")
+        for reason, count in left_out.items():
+            print(f"{count} places are left out: {reason}")
         # Alternate the kinds, so that a run that ends early has some of each.
         draw.shuffle(drawn)
         known = options.noticed.read_text("utf-8") if options.noticed else ""
