@@ -135,20 +135,27 @@ def read_coverage(file: Path, known: Set[str]) -> Coverage:
     commit = file.with_name(f"{file.name}-commit").read_text("utf-8").strip()
     passed = known & set(re.findall(r"^\[gw\d+\] \[ *\d+%\] PASSED (.*?) *$", log, re.MULTILINE))
     seconds: dict[str, float] = dict.fromkeys(passed, 0.0)
-    for taken, test in re.findall(r"^([\d.]+)s (?:setup|call|teardown) +(.*?) *$", log, re.MULTILINE):
+    of_files: dict[str, list[str]] = {}
+    for test in sorted(passed):
+        of_files.setdefault(test.partition("::")[0], []).append(test)
+    shared = dict[str, list[str]]()
+    for taken, phase, test in re.findall(r"^([\d.]+)s (setup|call|teardown) +(.*?) *$", log, re.MULTILINE):
         if test in passed:
             seconds[test] += float(taken)
+            if phase == "setup" and float(taken) > 1:  # It may be a fixture of all tests of the file.
+                shared[test] = of_files[test.partition("::")[0]]
     found: dict[str, dict[int, list[str]]] = {}
     rows = sqlite3.connect(file).execute(
         "select file.path, context.context, line_bits.numbits from line_bits"
         " join file on file.id = line_bits.file_id join context on context.id = line_bits.context_id"
     )
     for path, context, numbits in rows:
-        test = context.rpartition("|")[0]
+        test, _, phase = context.rpartition("|")
         if test in passed:
             lines = found.setdefault(path[path.rindex("onnxcost/") :], {})
+            tests = shared.get(test, [test]) if phase == "setup" else [test]
             for line in numbits_to_nums(numbits):
-                lines.setdefault(line, []).append(test)
+                lines.setdefault(line, []).extend(tests)
     changed = subprocess.run(
         ("git", "diff", "--name-only", commit, "--", "onnxcost"), cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
@@ -171,7 +178,7 @@ def _move_lines(lines: dict[int, list[str]], path: str, commit: str) -> dict[int
 
 def list_tests() -> set[str]:
     """The tests that there are."""
-    command = (sys.executable, "-m", "pytest", "-qq", "-p", "no:cacheprovider", "--collect-only", "tests")
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only", "tests")
     listed = subprocess.run(command, cwd=ROOT, env=_environment(ROOT), capture_output=True, text=True, check=True).stdout
     return {line for line in listed.splitlines() if "::" in line}
 
