@@ -195,6 +195,18 @@ def test_fields_that_onnx_does_not_know_are_copied(more: bytes, tmp_path: Path) 
     assert noted.SerializeToString(deterministic=True) == built.SerializeToString(deterministic=True)
 
 
+FIXED = bytes((15 << 3 | 1, *range(8), 15 << 3 | 5, *range(4)))
+"""Numbers of 64 and 32 bits."""
+
+
+@pytest.mark.parametrize("more", [GROUP, NUMBER, FIXED], ids=["group", "number", "fixed"])
+def test_fields_that_onnx_does_not_know_may_come_first(more: bytes, tmp_path: Path) -> None:
+    path, target = tmp_path / "model.onnx", tmp_path / "annotated.onnx"
+    path.write_bytes(more + model("(float[2] x) => (float[2] y) { y = Relu(x) }").SerializeToString())
+    assert annotate(path, target, {"y": {"macs": "1"}}) == 1
+    assert notes_in(onnx.load(target).graph) == {"y": {"onnxcost.macs": "1"}}
+
+
 @pytest.mark.parametrize("location", ["a" * 5000, "a/" * 3000, "\n", "nowhere/x"], ids=["long", "deep", "line", "absent"])
 def test_weights_may_be_in_files_that_cannot_be(location: str, tmp_path: Path) -> None:
     built = model("(float[2] x) => (float[2] y) { y = Add(x, w) }")
