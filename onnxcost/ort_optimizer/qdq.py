@@ -202,17 +202,19 @@ def _runs_on_integers(node: Node, uses: DefUse) -> bool:
     if node.key not in _INTEGER_KINDS | _AS_THEY_ARE or not node.inputs:
         return False
     makers = [uses.definition(t.name) for t in node.inputs if t is not None and t.dtype.startswith("float")]
-    sources = [maker.x for maker in makers if maker is not None and maker.key == _DEQUANTIZES]
+    sources = [maker for maker in makers if maker is not None and maker.key == _DEQUANTIZES]
     behind = uses.readers(node.out.name)
     if len(behind) == 1 and behind[0].key in _BOUNDS:
         behind = uses.readers(behind[0].out.name)
     if not sources or len(sources) < len(makers) or not behind or any(reader.key != _QUANTIZES for reader in behind):
         return False
-    if node.key == "Conv" and not all(map(_has_stored_scales, (*filter(None, makers), *behind))):
-        return False
-    tensors = [t for t in sources if not t.is_constant] + [reader.out for reader in behind]
+    if node.key == "Conv" and node.input(2) is not None and not all(map(_has_stored_scales, sources)):
+        return False  # The scale of a bias has to be the product of the others.
+    ends = [(maker.x, maker) for maker in sources if not maker.x.is_constant] + [(reader.out, reader) for reader in behind]
     types = set[str]()
-    for tensor in tensors:
+    for tensor, converted in ends:
         count = sum(len(uses.positions(reader.out.name)) for reader in uses.readers(tensor.name))
-        types.add("uint8" if count <= 1 else tensor.dtype)
+        zero_point = converted.input(2)
+        becomes_unsigned = count <= 1 and (zero_point is None or zero_point.is_constant)
+        types.add("uint8" if becomes_unsigned else tensor.dtype)
     return len(types) == 1

@@ -26,6 +26,7 @@ STORED = {"w": "k, sw, zw", "v": "k, sw, zw", "b": "kb, sb, zb"}
 KEPT = {"DequantizeLinear": 1, "QuantizeLinear": 1}
 FLOAT_CONV = {"Conv": 1, "DequantizeLinear": 2, "QLinearConv": -1, "QuantizeLinear": 1}
 FLOATS = {"MatMul": 1, "DequantizeLinear": 2}
+DYNAMIC = "m = ReduceMax<keepdims = 0>(x) d_ = QuantizeLinear(a, m, z) d = DequantizeLinear(d_, m, z)"
 THEN_CONV = "e = QDQ(d) f = Conv(e, v) y = QDQ(f)"
 
 
@@ -68,6 +69,12 @@ def check(dims: str, filters: str, body: str, dtype: str, expected: Surplus) -> 
             f"t = Conv(a, w) c = QDQ(t) d = Tanh(c) {THEN_CONV}",
             f"t = Conv(a, w) c = QDQ(t) d = Clip(c, low, high) {THEN_CONV}",
             "t = Conv(a, w) c = QDQ(t) d = Flatten(c) y = QDQ(d)",
+            # Scales that are not stored.
+            f"{DYNAMIC} t = Conv(d, w) y = QDQ(t)",
+            f"{DYNAMIC} t = Sigmoid(d) y = QDQ(t)",
+            f"{DYNAMIC} t = Add(d, a) y = QDQ(t)",
+            f"{DYNAMIC} t = Conv(a, w) q_ = QuantizeLinear(t, m, z) y = DequantizeLinear(q_, m, z)",
+            f"{DYNAMIC} t = Conv(d, w, b) y = QDQ(t)",
         ),
         # Any operator of one value has its channels last between two convolutions.
         (f"t = Conv(a, w) c = QDQ(t) d = Erf(c) {THEN_CONV}", {"Transpose": 2}),
@@ -96,6 +103,16 @@ def test_around_convolutions(body: str, expected: Surplus, dtype: str) -> None:
     check("1,16,8,8", "16,16,1,1", body, dtype, expected)
 
 
+@pytest.mark.parametrize(("dtype", "code"), [("uint8", 2), ("int8", 3)])
+@pytest.mark.parametrize("node", ["Conv(d, w)", "Sigmoid(d)", "Add(d, a)"])
+def test_a_zero_point_that_is_not_stored(node: str, dtype: str, code: int) -> None:
+    """Signed numbers become unsigned only with one that is stored, and few operators run on signed ones."""
+    made = (
+        f"m = ReduceMax<keepdims = 0>(x) n = Cast<to = {code}>(m) d_ = QuantizeLinear(a, s, n) d = DequantizeLinear(d_, s, n)"
+    )
+    check("1,16,8,8", "16,16,1,1", f"{made} t = {node} y = QDQ(t)", dtype, {})
+
+
 @pytest.mark.parametrize(
     ("body", "unsigned", "signed"),
     [
@@ -121,6 +138,7 @@ def test_what_two_read(body: str, unsigned: Surplus, signed: Surplus) -> None:
     [
         *alike(
             "t = MatMul(a, w) y = QDQ(t)",
+            f"{DYNAMIC} t = MatMul(d, w) y = QDQ(t)",
             "t = MatMul(a, w) u = Relu(t) y = QDQ0(u)",
             "t = MatMul(a, w) c = QDQ(t) d = Softmax(c) y = QDQ(d)",
             "t = MatMul(a, w) c = QDQ(t) d = Transpose(c) y = QDQ(d)",

@@ -36,6 +36,10 @@ INSIDE = [
     ("int8", f"{DQ}<axis = 1>(w, t) n = MatMul(x, d) m = Add(n, b)"),
     ("int8", f"{DQ}<axis = 1>(w, t) {PRODUCT} q = Sigmoid(m) r = Neg(q)"),
     ("int8", f"{DQ}(w, s) {PRODUCT} q = Relu(m) r = Neg(q) r2 = Exp(q)"),
+    # a bound behind something that is no sum
+    ("int8", f"{DQ}(w, s) n = MatMul(x, d) m = Mul(n, b) q = Relu(m) r = Neg(q)"),
+    ("int8", f"{DQ}(w, s) n = MatMul(x, d) m = Mul(n, row)"),
+    ("int8", f"{DQ}(w, s) n = MatMul(x, d) m = Add(n, n)"),
     # transposed
     ("int8", f"{TURNED} m = MatMul(x, e)"),
     ("int8", f"{TURNED.replace('Transpose(', 'Transpose<perm = [1, 0]>(')} m = MatMul(x, e)"),
