@@ -36,18 +36,20 @@ PATTERNS: tuple[FusionPattern, ...] = (
     FusionPattern("QuickGeluFusion", ("Mul", "Sigmoid", "Mul"), "QuickGelu"),
     FusionPattern("QuickGeluFusion", ("Sigmoid", "Mul"), "QuickGelu"),
 )
+PATTERNS_OF_HALVES = tuple(pattern for pattern in PATTERNS if pattern.name != "GeluFusion")
+"""Those of models in float16: there is no kernel for its Gelu, which is inlined again."""
 
 
-def fuse_patterns(graph: Graph) -> list[FusedNode]:
-    """The nodes, with one kernel instead of each chain in PATTERNS."""
+def fuse_patterns(graph: Graph, patterns: tuple[FusionPattern, ...] = PATTERNS) -> list[FusedNode]:
+    """The nodes, with one kernel instead of each chain in ``patterns``."""
     nodes, uses = graph.nodes, DefUse(graph.nodes, graph.outputs)
     taken: set[int] = set()
     made: dict[int, FusedNode] = {}
-    first = {operators[0] for _, operators, _ in PATTERNS}
+    first = {operators[0] for _, operators, _ in patterns}
     for start, node in enumerate(nodes):
         if node.key not in first or start in taken:
             continue
-        for _, pattern, kind in PATTERNS:
+        for _, pattern, kind in patterns:
             if node.key == pattern[0] and (places := _match_pattern(uses, start, pattern)) and not taken & set(places):
                 places = sorted({*places, *_find_siblings(uses, places)})
                 taken.update(places)

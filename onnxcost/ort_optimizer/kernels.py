@@ -65,7 +65,19 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("softmax", "softmax-across", "softmax-int8", "layernorm", "skip-layernorm", "skip-rmsnorm"), _ROWS),
     **dict.fromkeys(("cheap", "binary", "where", "pow", "cast", "sqrt", "hard", "sigmoid", "tanh", "exp", "erf"), _ELEMENTS),
     **dict.fromkeys(("leaky-relu", "sign", "elu", "softplus", "gelu", "bias-gelu", "quick-gelu"), _ELEMENTS),
-    **dict.fromkeys(("quick-gelu-scaled", "batchnorm", "lrn", "quantize", "dequantize", "dynamic-quantize"), _ELEMENTS),
+    **dict.fromkeys(
+        (
+            "cast-to-half",
+            "cast-from-half",
+            "quick-gelu-scaled",
+            "batchnorm",
+            "lrn",
+            "quantize",
+            "dequantize",
+            "dynamic-quantize",
+        ),
+        _ELEMENTS,
+    ),
     **dict.fromkeys(("lookup-int8", "fused-clip", "fused-sigmoid", "fused-hard", "residual", "gemm-bias"), _ELEMENTS),
     **dict.fromkeys(("reorder", "reorder-last"), _ELEMENTS),
     **dict.fromkeys(("broadcast", "prelu", "binary-int8", "mul-int8"), _SPANS),
@@ -256,6 +268,8 @@ def family_of(step: FusedNode, block: int = BLOCK) -> str:
         return "scaler"
     if family == "quick-gelu":
         return _quick_gelu_family(step)
+    if family == "cast" and "float16" in (node.x.dtype, node.out.dtype):
+        return "cast-to-half" if node.out.dtype == "float16" else "cast-from-half"
     if family == "cast":
         return family if {node.x.dtype, node.out.dtype} & _WHOLE_NUMBERS else "cheap"
     if family == "resize":

@@ -12,7 +12,8 @@ from dataclasses import replace
 from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.operators.traits import VIEWS
 from onnxcost.ort_optimizer.fused_node import FusedNode, Reuse, constants_of
-from onnxcost.ort_optimizer.fusion import ACTIVATIONS, fold_constants, fuse_patterns, fuse_steps
+from onnxcost.ort_optimizer.fusion import ACTIVATIONS, PATTERNS, PATTERNS_OF_HALVES, fold_constants, fuse_patterns, fuse_steps
+from onnxcost.ort_optimizer.halves import insert_casts
 from onnxcost.ort_optimizer.kernels import ELEMENTWISE, family_of
 from onnxcost.ort_optimizer.layout import BLOCK, CHANNELS_LAST, blocked_layout, insert_reorders, split_sums
 from onnxcost.ort_optimizer.qdq import lower_qdq
@@ -21,20 +22,21 @@ from onnxcost.ort_optimizer.splits import MADE, join_slices
 from onnxcost.ort_optimizer.transposes import push_transposes
 
 
-def optimize(graph: Graph, *, blocked: bool, block: int = BLOCK) -> tuple[FusedNode, ...]:
+def optimize(graph: Graph, *, blocked: bool, block: int = BLOCK, casts: bool = False) -> tuple[FusedNode, ...]:
     """The nodes that run, in the runtime's order; with ``blocked`` it has the blocked layout, of ``block`` channels a
-    block.
+    block, and with ``casts`` few kernels for float16, as on x86 CPUs.
     """
-    graph, steps = _fuse(graph)
+    graph, steps = _fuse(graph, casts=casts)
     steps, _ = _in_order(graph, steps)
     return tuple(add_reuse_distances(_lay_out(graph, steps, block=block if blocked else 0)))
 
 
 def list_kernels(graph: Graph, *, block: int) -> Graph:
     """The graph with a node for each kernel that runs, in onnxruntime's order; with ``block`` channels in a block also for the
-    reorders to other layouts and back, and with channels that are padded to whole blocks. 0 stands for no such layouts.
+    reorders to other layouts and back, and with channels that are padded to whole blocks. 0 stands for no such layouts. Types
+    are those of the model, as on devices that have kernels for float16.
     """
-    graph, steps = _fuse(graph)
+    graph, steps = _fuse(graph, casts=False)
     steps, ranks = _in_order(graph, steps)
     laid_out = _lay_out(graph, steps, block=block) if block else steps
     if laid_out == steps:
@@ -99,9 +101,11 @@ def order_of_execution(nodes: Sequence[Node], ranks: Sequence[Rank]) -> list[int
     return order
 
 
-def _fuse(graph: Graph) -> tuple[Graph, list[FusedNode]]:
-    graph = join_slices(push_transposes(fold_constants(graph)))
-    return graph, fuse_steps(graph, lower_qdq(graph, fuse_patterns(graph)))
+def _fuse(graph: Graph, *, casts: bool) -> tuple[Graph, list[FusedNode]]:
+    before = join_slices(push_transposes(fold_constants(graph)))
+    graph = insert_casts(before) if casts else before
+    patterns = PATTERNS if graph is before else PATTERNS_OF_HALVES
+    return graph, fuse_steps(graph, lower_qdq(graph, fuse_patterns(graph, patterns)))
 
 
 def _lay_out(graph: Graph, steps: list[FusedNode], *, block: int) -> list[FusedNode]:

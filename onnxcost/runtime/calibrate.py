@@ -74,7 +74,7 @@ def calibrate(
     last = list(found.values())[-1]
     untimed = []
     for probe, graph in zip(chosen, graphs, strict=True):
-        steps = optimize(graph, blocked=last.blocked, block=block)
+        steps = optimize(graph, blocked=last.blocked, block=block, casts=settings.provider == "cpu")
         runs = tuple(run for step in steps for run in kernel_runs(step, block))
         untimed.append(Probed(probe.family, runs, 0.0, footprint_of(graph, steps)))
     # The form of names in the catalog.

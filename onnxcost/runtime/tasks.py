@@ -240,6 +240,7 @@ def _random_feed(session: Session) -> dict[str, Any]:
     makers: Mapping[str, Callable[[Sequence[int]], Any]] = {
         "tensor(float)": lambda shape: random.standard_normal(shape, np.float32),
         "tensor(int64)": lambda shape: random.integers(0, 8, shape, np.int64),
+        "tensor(float16)": lambda shape: random.standard_normal(shape, np.float32).astype(np.float16),
         "tensor(uint8)": lambda shape: random.integers(100, 156, shape, np.uint8),
         "tensor(int8)": lambda shape: random.integers(-28, 28, shape, np.int8),
     }

@@ -61,7 +61,7 @@ def optimised(source: str | bytes, without: Sequence[str] = ()) -> list[onnx.Nod
 
 def ours(graph: Graph) -> Counter[str]:
     """The operators that we say run."""
-    return Counter(name for step in optimize(graph, blocked=True) for name in names_of_step(step))
+    return Counter(name for step in optimize(graph, blocked=True, casts=True) for name in names_of_step(step))
 
 
 def names_of_step(step: FusedNode) -> Iterator[str]:

@@ -145,7 +145,7 @@ def test_products_and_softmax_of_integers(given: str, line: str, family: str) ->
         ("Elu(x)", "elu"),
         ("Mish(x)", "softplus"),
         ("Cast<to = 7>(x)", "cast"),
-        ("Cast<to = 10>(x)", "cheap"),
+        ("Cast<to = 10>(x)", "cast-to-half"),
         ('Resize<mode = "linear">(x, , twice)', "resize-linear"),
         ('Resize<mode = "cubic">(x, , twice)', "resize-cubic"),
         ("Split<axis = 1, num_outputs = 1>(x)", "split"),

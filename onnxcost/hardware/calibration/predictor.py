@@ -112,7 +112,8 @@ class Calibrated:
     def steps(self, report: CostReport) -> Iterator[StepTime]:
         """The steps of the run in order, and the seconds of each."""
         try:
-            steps = optimize(report.graph, blocked=self.calibration.machine.blocked, block=self.calibration.machine.block)
+            machine = self.calibration.machine
+            steps = optimize(report.graph, blocked=machine.blocked, block=machine.block, casts=self.kind == "cpu")
             footprint = footprint_of(report.graph, steps)
         except MISFITS:
             raise ModelError("its latency cannot be predicted: a node does not fit its operator") from None

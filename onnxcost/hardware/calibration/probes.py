@@ -87,6 +87,13 @@ def _elementwise() -> Iterator[Probe]:
         yield Probe("dequantize", f"(uint8[{size}] x) => (float y) {{ y = DequantizeLinear(x, unit, zero) }}", zero)
 
 
+def _casts() -> Iterator[Probe]:
+    """Between float16, for which a CPU has few kernels, and float32."""
+    for size in UNARY_SIZES[1:]:
+        yield chain("cast-to-half", (size,), "Cast<to = 10>(IN)", dtypes=("float", "float16"))
+        yield chain("cast-from-half", (size,), "Cast<to = 1>(IN)", dtypes=("float16", "float"))
+
+
 def _broadcasts() -> Iterator[Probe]:
     for rows, columns in ((16, 64), (196, 384), (64, 4096), (2048, 1024)):
         lines = ("Add(IN, b)", "Mul(IN, b)", "Sub(IN, b)")
@@ -321,7 +328,18 @@ def _mixed_kernels() -> Iterator[Probe]:
 
 
 _MAKERS: tuple[Callable[[], Iterator[Probe]], ...] = (
-    *(_elementwise, _broadcasts, _movements, _reductions, _normalizations, _reorders, _pools, _transforms, classical_models),
+    *(
+        _elementwise,
+        _casts,
+        _broadcasts,
+        _movements,
+        _reductions,
+        _normalizations,
+        _reorders,
+        _pools,
+        _transforms,
+        classical_models,
+    ),
     *(_selections, _samples),
     *CONTRACTIONS,
     *(_mixed_kernels, cold_products, bottlenecks, delay_lines),

@@ -123,7 +123,8 @@ STAND_INS: Mapping[str, str] = {
     "gemm-nbits": "gemm-nbits-int8", "gemm-nbits-int8": "gemm-int8", "gemm-nbits-int8-wide": "gemm-nbits-int8",
     "gemm-nbits-expanded": "gemm-nbits", "attention": "matmul", "attention-grouped": "attention",
     "matmul-int8": "gemm-int8", "conv-int8-grouped": "conv-int8", "conv-int8-depthwise": "conv-int8-ragged",
-    "svm-rbf": "svm", "svm": "gemm", "linear-model": "gemm", "scaler": "cheap", "imputer": "cheap",
+    "cast-to-half": "cheap", "cast-from-half": "cheap", "svm-rbf": "svm",
+    "svm": "gemm", "linear-model": "gemm", "scaler": "cheap", "imputer": "cheap",
     "one-hot": "other", "conv-int8-signed-grouped": "conv-int8-signed", "conv-int8-signed-depthwise": "conv-int8-signed-ragged",
 }  # fmt: skip
 """For a family without times, the family whose times are used."""
