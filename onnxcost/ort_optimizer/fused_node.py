@@ -9,10 +9,11 @@ from onnxcost.graph import Node, Tensor, record
 
 
 class Reuse(NamedTuple):
-    """Bytes that are read or written, and the number of other bytes since their last use."""
+    """Bytes that are read, or written, and the number of other bytes since their last use."""
 
     nbytes: int
     distance: float
+    is_written: bool = False
 
 
 @record(frozen=True, slots=True)

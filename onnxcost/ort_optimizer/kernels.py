@@ -32,7 +32,7 @@ class Family(NamedTuple):
 
 _PRODUCTS = ("MACs", "inputs", "weights", "outputs")
 _GEMM = Family(_PRODUCTS, by.gemm, in_blocks=True)
-_CONV = Family(("MACs", "copies", "weights", "outputs", "products"), by.conv, in_blocks=True)
+_CONV = Family(("MACs", "copies", "strided copies", "weights", "outputs", "products"), by.conv, in_blocks=True)
 _BLOCKS = Family((*_PRODUCTS, "MACs by blocks"), by.blocked_conv, in_blocks=True)
 _INTEGER_CONV = Family(_PRODUCTS, by.integer_conv, in_blocks=True)
 _LOW_BITS = Family((*_PRODUCTS, "partial sums"), by.low_bit_gemm)
@@ -49,7 +49,10 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("conv-blocked", "conv-blocked-pointwise", "conv-blocked-first", "conv-blocked-grouped"), _BLOCKS),
     **dict.fromkeys(("conv-blocked-depthwise", "conv-int8-depthwise"), _DEPTHWISE),
     **dict.fromkeys(("conv-int8-ragged", "conv-int8-signed-depthwise", "conv-int8-signed-ragged"), _DEPTHWISE),
-    **dict.fromkeys(("conv-plain", "conv-plain-depthwise", "conv-plain-grouped", "conv-plain-pointwise"), _CONV),
+    **dict.fromkeys(("conv-plain", "conv-plain-grouped", "conv-plain-pointwise"), _CONV),
+    "conv-plain-depthwise": Family(
+        ("MACs", "copies", "strided copies", "outputs", "products"), by.plain_depthwise, in_blocks=True
+    ),
     **dict.fromkeys(("conv-int8", "conv-int8-grouped", "conv-int8-signed", "conv-int8-signed-grouped"), _INTEGER_CONV),
     "conv-integer": _INTEGER_CONV,
     "conv-transposed": Family(("MACs", "inputs", "weights", "products"), by.transposed_conv),
@@ -152,10 +155,18 @@ def kernel_runs(step: FusedNode, block: int = BLOCK) -> Iterator[KernelRun]:
     # A probe of the kernel reads and writes these bytes again in each run.
     tensors = (tensor for tensor in (*step.node.inputs, *step.node.outputs) if tensor is not None and tensor.is_shaped)
     own = float(sum(tensor.nbytes for tensor in tensors))
-    yield from (KernelRun("cold-values", (float(reuse.nbytes), reuse.distance, own), repeat) for reuse in step.reuses)
+    for reuse in step.reuses:
+        amount = reuse.nbytes * (WRITTEN if reuse.is_written else 1.0)
+        yield KernelRun("cold-values", (amount, reuse.distance, own), repeat)
     if step.is_blocked and step.node.op_type == "Conv":
         activations = (_ACTIVATIONS.get(node.op_type) for node in step.absorbed)
         yield from (KernelRun(kind, elements(step.node), repeat) for kind in activations if kind)
+
+
+WRITTEN = 0.5
+"""The time of a byte that is written to memory far away, relative to one that is read: no kernel waits for it. Measured on
+products whose outputs are larger than any cache.
+"""
 
 
 def _cold_family(family: str, node: Node) -> str:

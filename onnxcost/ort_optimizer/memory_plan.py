@@ -135,6 +135,24 @@ def footprint_of(graph: Graph, steps: Iterable[FusedNode]) -> float:
     return float(sum(constants.values()) + values)
 
 
+def footprints_of(graph: Graph, steps: Sequence[FusedNode]) -> list[float]:
+    """The working set of each step in bytes: that of the run, or, in the body of a loop, the constants and results of the body,
+    which an iteration finds where the one before left them.
+    """
+    whole = footprint_of(graph, steps)
+    loops = [f"{node.name}/" for node in graph.nodes if node.op_type in ("Loop", "Scan")]
+    owners = [
+        max((name for name in loops if step.node.name.startswith(name)), key=len, default="") if step.node.repeat > 1 else ""
+        for step in steps
+    ]
+    sizes: dict[str, dict[str, int]] = {name: {} for name in loops}
+    for step, owner in zip(steps, owners, strict=True):
+        if owner:
+            made = [tensor for tensor in step.node.outputs if tensor is not None and tensor.is_shaped]
+            sizes[owner].update((tensor.name, tensor.nbytes) for tensor in (*constants_of(step.node), *made))
+    return [min(float(sum(sizes[owner].values())), whole) if owner else whole for owner in owners]
+
+
 @dataclass(slots=True, order=True)
 class Buffer:
     """Bytes in use from the node ``first`` to the node ``last``, both included; ``is_returned`` for a model's output.

@@ -226,7 +226,7 @@ class _Memory:
         written = [tensor for tensor in (*step.node.outputs[:1], *own) if tensor is not None and tensor.is_shaped]
         in_place = _overwritten_input(step, dying.values(), written)
         for tensor in () if in_place else written:
-            yield Reuse(tensor.nbytes, self._since(self._take(tensor.nbytes)))
+            yield Reuse(tensor.nbytes, self._since(self._take(tensor.nbytes)), is_written=True)
         self.now += sum(tensor.nbytes for tensor in constants_of(step.node))
         self.now += sum(tensor.nbytes for tensor in (*read.values(), *(() if in_place else written)))
         self.touched.update((name, self.now) for name in (*read, *(tensor.name for tensor in written)))

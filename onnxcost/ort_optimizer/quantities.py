@@ -75,15 +75,24 @@ SHARES_BUFFER = "past_present_share_buffer"
 
 
 def conv(node: Node, block: int) -> Quantities:
-    """MACs, the elements of all windows that are copied to the columns of a matrix, those of the weights and the output, and
-    the products: one for each image and group, with a column for each position of the output.
+    """MACs, the elements of all windows that are copied to the columns of a matrix, row by row or, with strides, one by one,
+    those of the weights and the output, and the products: one for each image and group, with a column for each position of the
+    output.
     """
     weight, positions = node.required(weight_of(node)), prod(node.out.shape[2:])
     products = node.x.shape[0] * int(node.attributes.get("group", 1))
     filled = fill_blocks(positions, block) / positions if positions > 1 else 1.0
     copied = node.x.shape[0] * node.x.shape[1] * positions * prod(weight.shape[2:])
     macs = node.out.size * filled * prod(weight.shape[1:])
-    return (macs, float(copied), float(weight.size * node.x.shape[0]), float(node.out.size), float(products))
+    strides, _ = window_steps(node, len(weight.shape) - 2)
+    copies = (0.0, float(copied)) if max(strides, default=1) > 1 else (float(copied), 0.0)
+    return (macs, *copies, float(weight.size * node.x.shape[0]), float(node.out.size), float(products))
+
+
+def plain_depthwise(node: Node, block: int) -> Quantities:
+    """As ``conv``, without the weights, of which each product has few."""
+    macs, copied, strided, _, outputs, products = conv(node, block)
+    return (macs, copied, strided, outputs, products)
 
 
 def integer_conv(node: Node, block: int) -> Quantities:

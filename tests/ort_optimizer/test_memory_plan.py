@@ -19,12 +19,14 @@ from onnxcost.ort_optimizer.memory_plan import (
     IN_PLACE,
     Buffer,
     buffers_of,
+    footprint_of,
+    footprints_of,
     input_bytes,
     largest_live_sum,
     least_activation_bytes,
     plan_memory,
 )
-from onnxcost.ort_optimizer.pipeline import order_of_execution
+from onnxcost.ort_optimizer.pipeline import optimize, order_of_execution
 from tests import modeltext
 from tests.graphs import graph, node, tensor
 from tests.ort_optimizer.oracle import why_not
@@ -379,3 +381,17 @@ def test_a_buffer_that_is_free_waits_for_a_value_of_its_dims(are_kept: bool, fir
     found = buffers_of(graph(values[:1], values[-1:], *nodes), are_kept=are_kept)
     assert sorted(found) == sorted([*first, Buffer(80, 1, 2), Buffer(80, 2, 3), Buffer(40, 4, 5, is_returned=True)])
     assert largest_live_sum(found) == peak
+
+
+def test_the_working_set_of_a_loop_is_that_of_its_body() -> None:
+    """An iteration reads w, 32 × 32 floats, and makes four rows of 32; before it, v has 128 × 128."""
+    text = """(float[4,128] x, float[4,32] r) => (float[4,128] a, float[N,4,32] y) <int64 count = {7}, bool yes = {1}> {
+        a = MatMul(x, v)
+        y = Loop (count, yes) <body = b (int64 i, bool c) => (bool d, float[4,32] s) { d = Identity(c) s = MatMul(r, w) }> }"""
+    made = modeltext.graph_of(modeltext.model(text, opset=18, w=(32, 32), v=(128, 128)))
+    steps = list(optimize(made, blocked=False))
+    sizes = [size for step, size in zip(steps, footprints_of(made, steps), strict=True) if step.node.op_type == "MatMul"]
+    whole = footprint_of(made, steps)
+    assert whole >= 4 * (32 * 32 + 128 * 128)
+    assert max(sizes) == whole
+    assert 4 * (32 * 32 + 4 * 32) <= min(sizes) < 4 * 128 * 128

@@ -5,6 +5,7 @@ What no step makes is the caller's.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
 
 import pytest
@@ -31,8 +32,22 @@ def step(line: str, residuals: str = "") -> FusedNode:
     return FusedNode(done, residuals=tuple(map(value, residuals.split())))
 
 
+def accesses_of(step: FusedNode) -> list[Reuse]:
+    """Reads and writes alike."""
+    return [Reuse(each.nbytes, each.distance) for each in step.reuses]
+
+
+def accesses(steps: Iterable[FusedNode]) -> list[list[Reuse]]:
+    return [accesses_of(step) for step in add_reuse_distances(list(steps))]
+
+
 def reuses(*lines: str) -> list[list[Reuse]]:
-    return [list(each.reuses) for each in add_reuse_distances([step(line) for line in lines])]
+    return accesses(step(line) for line in lines)
+
+
+def test_reads_come_before_writes() -> None:
+    (made,) = add_reuse_distances([step("a, b = Split(x)")])
+    assert [each.is_written for each in made.reuses] == [False, True, True]
 
 
 def test_distances_are_the_bytes_touched_between() -> None:
@@ -64,7 +79,7 @@ def test_a_shared_cache_is_not_written_elsewhere() -> None:
     for shares, written in ((0, [FIRST, FIRST]), (1, [FIRST])):
         attention = node("com.microsoft.GroupQueryAttention", inputs, outputs, past_present_share_buffer=shares)
         (found,) = add_reuse_distances([FusedNode(attention)])
-        assert list(found.reuses) == [FIRST, FIRST, *written]
+        assert accesses_of(found) == [FIRST, FIRST, *written]
 
 
 def test_elementwise_kernels_overwrite_inputs_without_other_readers() -> None:
@@ -158,9 +173,9 @@ def test_each_value_is_read_once_and_each_output_written() -> None:
 
 def test_what_a_kernel_adds_is_read_with_it() -> None:
     steps = [step("a = Softmax(x)"), step("b = Softmax(x)"), step("c = Softmax(b)", residuals="a"), step("d = Softmax(x)")]
-    assert [list(each.reuses) for each in add_reuse_distances(steps)][2] == [Reuse(400, 0.0), Reuse(400, 800.0), FIRST]
+    assert accesses(steps)[2] == [Reuse(400, 0.0), Reuse(400, 800.0), FIRST]
 
 
 def test_what_has_no_known_shape_is_left_out() -> None:
     unknown = FusedNode(node("Softmax", [tensor("x", None)], [value("a")]))
-    assert [list(each.reuses) for each in add_reuse_distances([unknown])] == [[FIRST]]
+    assert accesses([unknown]) == [[FIRST]]

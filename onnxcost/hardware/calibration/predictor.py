@@ -19,7 +19,7 @@ from onnxcost.hardware.calibration.rates import BESIDE, INTEGERS, UNKNOWN_ERROR,
 from onnxcost.hardware.prediction import Interval, NodeTime, Prediction
 from onnxcost.ort_optimizer.fused_node import FusedNode
 from onnxcost.ort_optimizer.kernels import CONTRACTIONS, FAMILIES, kernel_runs
-from onnxcost.ort_optimizer.memory_plan import footprint_of
+from onnxcost.ort_optimizer.memory_plan import footprints_of
 from onnxcost.ort_optimizer.pipeline import optimize
 from onnxcost.report import CostReport
 from onnxcost.spec import ModelSource
@@ -114,10 +114,10 @@ class Calibrated:
         try:
             machine = self.calibration.machine
             steps = optimize(report.graph, blocked=machine.blocked, block=machine.block, casts=self.kind == "cpu")
-            footprint = footprint_of(report.graph, steps)
+            footprints = footprints_of(report.graph, steps)
         except MISFITS:
             raise ModelError("its latency cannot be predicted: a node does not fit its operator") from None
-        for step in steps:
+        for step, footprint in zip(steps, footprints, strict=True):
             try:
                 times: dict[str, float] = {}
                 untimed: set[str] = set()
