@@ -332,7 +332,7 @@ def fold_constants(graph: Graph) -> Graph:
     integer operators that may absorb it, and nodes whose outputs have no length before they run.
     """
     known = set(graph.constants) - graph.overridable
-    fixed = not graph.dims
+    fixed, returned = not graph.dims, {tensor.name for tensor in graph.outputs}
     kept: list[Node] = []
     variable, unsized = set(graph.overridable), set[str]()
     for node in graph.nodes:
@@ -349,6 +349,8 @@ def fold_constants(graph: Graph) -> Graph:
             constant or (fixed and key in SHAPE_READERS and not node.x.is_bound and node.x.name not in unsized)
         ):
             known.update(node.makes)
+            if key == "Identity" and node.out.name not in returned:
+                kept.append(node)  # so that its readers read what it reads, which several may do
         else:
             is_identity = key in IDENTITIES or _changes_nothing(node)
             kept.append(node if is_identity else _with_constants(node, known, True))

@@ -168,7 +168,7 @@ def _works_on_blocks(block: int, step: FusedNode, inside: Set[str], uses: DefUse
 
 
 def _conv_in_blocks(node: Node, block: int) -> bool:
-    if not node.required(1).is_constant:
+    if not all(tensor is None or tensor.is_constant for tensor in node.inputs[1:3]):
         return False
     weight, groups = node.required(1).shape, int(node.attributes.get("group", 1))
     outputs, inputs = weight[0], weight[1]
