@@ -328,7 +328,14 @@ def test_products_of_two_values(body: str, expected: Surplus) -> None:
         *(
             ("1,32,8,8", f"t = Conv(x, w) {after}")
             for after in (
-                *("y = Neg(t)", "y = BatchNormalization(t, b, b, b, b)", "y = Mul(t, c)", "y = Add(t, c)", "y = Relu(t)"),
+                *(
+                    "y = Neg(t)",
+                    "y = Conv(t, w1, b)",
+                    "y = BatchNormalization(t, b, b, b, b)",
+                    "y = Mul(t, c)",
+                    "y = Add(t, c)",
+                    "y = Relu(t)",
+                ),
                 *("y = Clip(t)", "y = HardSwish(t)", "u = Conv(t, w1) y = Add(t, u)", "y = Mul(t, scale)"),
                 *("k = BatchNormalization(t, b, b, b, b) y = Relu(k)", "k = Conv(t, w, b) u = Add(t, k) y = Relu(u)"),
             )

@@ -32,6 +32,8 @@ BODIES = (
     (IMAGE, "z = Concat<axis = 1>(x, x)"),
     # A weight that two nodes read is cast in each run, and so not laid out in blocks.
     (IMAGE, "t = Conv(x, w1) u = Neg(t) z = Conv(u, w1)"),
+    # So is a bias that they read through an Identity.
+    (IMAGE, "c = Identity(b) t = Conv(x, w, b) u = Neg(t) z = Conv(u, w1, c)"),
     (ROWS, "t = MatMul(x, m) u = Add(t, b) z = Softmax(u)"),
     (ROWS, "t = MatMul(x, m) u = Add(t, b) v = Erf(u) z = Mul(v, u)"),
     (ROWS, "z = LogSoftmax<axis = 1>(x)"),
