@@ -173,10 +173,9 @@ def _cold_family(family: str, node: Node) -> str:
     """The family of the extra time that weights take which are in no cache; none where the products take longer anyway, which
     read the weights in their stored order: those of convolutions that are not run on blocks, with several positions.
     """
-    if family.startswith("conv-plain"):
-        return "cold-vector" if prod(node.out.shape[2:]) == 1 else ""
     if family.startswith("conv"):
-        return "cold-conv"
+        is_single = prod(node.out.shape[2:]) == 1
+        return "cold-vector" if is_single else "" if family.startswith("conv-plain") else "cold-conv"
     is_vector = family.startswith("gemm") and node.x.size == node.x.shape[-1]
     return "cold" if not is_vector else "cold-nbits" if "nbits" in family else "cold-vector"
 

@@ -92,12 +92,12 @@ def attentions() -> Iterator[Probe]:
 
 def cold_products() -> Iterator[Probe]:
     """The same product with more and more weights, until no cache holds them all: what they cost beyond the product."""
-    for count in (2, 8, 16, 32):
+    for count in (1, 2, 8, 16, 32):
         parts = [_low_bit_product(2048, 2048, 4, 32, 4, str(index)) for index in range(count)]
         packed = {name: kind for _, weights in parts for name, kind in weights.items()}
         yield chain("cold-nbits", (1, 2048), *[line for line, _ in parts], weights=packed)
     for family, rows, width in (("cold", 64, 768), ("cold-vector", 1, 1024)):
-        for count in (2, 8, 16, 32):
+        for count in (1, 2, 8, 16, 32):
             names = [f"w{index}" for index in range(count)]
             weights = floats(**dict.fromkeys(names, (width, width)))
             yield chain(family, (rows, width), *[f"MatMul(IN, {name})" for name in names], weights=weights)

@@ -25,14 +25,14 @@ def delay_lines() -> Iterator[Probe]:
 
 def bottlenecks() -> Iterator[Probe]:
     """More and more blocks of three convolutions, as in ResNet-50, until no cache holds their weights."""
-    for count in (1, 4, 8, 16):
+    for count in (1, 8, 16, 32, 64):
         weights: dict[str, tuple[int, ...]] = {}
         lines = []
         for index in range(count):
-            weights |= {f"a{index}": (256, 1024, 1, 1), f"b{index}": (256, 256, 3, 3), f"c{index}": (1024, 256, 1, 1)}
+            weights |= {f"a{index}": (128, 512, 1, 1), f"b{index}": (128, 128, 3, 3), f"c{index}": (512, 128, 1, 1)}
             window = "kernel_shape = [3, 3], pads = [1, 1, 1, 1]"
             lines += [f"Conv(IN, a{index})", f"Conv<{window}>(IN, b{index})", f"Conv(IN, c{index})"]
-        yield chain("cold-conv", (1, 1024, 14, 14), *lines, weights=floats(**weights))
+        yield chain("cold-conv", (1, 512, 14, 14), *lines, weights=floats(**weights))
 
 
 UNARY_SIZES = (KI, 16 * KI, 256 * KI, 2 * MI)
