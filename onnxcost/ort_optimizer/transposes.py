@@ -27,6 +27,8 @@ MOVED = "/moved"
 _ENDS = frozenset({"Transpose", "Reshape", "Shape"})
 """Operators that it is merged into, or that remove it."""
 _PASSED = HANDLERS.keys() | _ENDS
+MOST_PASSES = 10
+"""How often onnxruntime looks for a Transpose to move, at most."""
 MOST_READERS = 1000
 """A Transpose with more readers stays in place, so that not all of them are visited for each of them."""
 
@@ -60,12 +62,24 @@ class _Transposes:
             if node.key == "Transpose" and node.x.dims is not None
         }
         self.symbols = dict(graph.symbolic_dims) if graph.symbolic_dims is not None else None
-        self.leading = self._find_leading()
+        self.leading: set[str] = set()
 
     def push(self) -> Graph:
         """The graph with the moved Transposes."""
+        places = list(self.nodes)
+        for passes in range(MOST_PASSES):
+            self.leading = self._find_leading(places)
+            if not self._move_once(places):
+                break
+            places = sorted(self.nodes, key=self.order.__getitem__)
+        if not passes:
+            return self.graph
+        return replace(self.graph, nodes=tuple(self.nodes[place] for place in places), symbolic_dims=self.symbols)
+
+    def _move_once(self, places: Sequence[int]) -> bool:
+        """Visit each node once; whether a Transpose was moved."""
         is_changed = False
-        for place in range(len(self.graph.nodes)):
+        for place in places:
             node = self.nodes.get(place)
             if node is None or node.key not in _PASSED:
                 continue
@@ -74,15 +88,12 @@ class _Transposes:
                 if maker is not None and self._process(place, maker, index):
                     is_changed = True
                     break
-        if not is_changed:
-            return self.graph
-        nodes = [self.nodes[place] for place in sorted(self.nodes, key=self.order.__getitem__)]
-        return replace(self.graph, nodes=tuple(nodes), symbolic_dims=self.symbols)
+        return is_changed
 
-    def _find_leading(self) -> set[str]:
+    def _find_leading(self, places: Sequence[int]) -> set[str]:
         """The values from which a path through operators that can be passed leads to a Transpose."""
         found: set[str] = set()
-        for node in reversed(self.graph.nodes):
+        for node in map(self.nodes.__getitem__, reversed(places)):
             if node.key == "Transpose":
                 found.add(node.x.name)
             elif node.key in HANDLERS and any(t is not None and t.name in found for t in node.outputs):

@@ -76,6 +76,9 @@ BODIES = [
     ("6,3,4", "r = Slice(a, a0, a2, a1) s = Slice(a, a1, a3, a1) y = Add(r, s)"),
     ("6,3,4", "r = Slice(a, a0, a1, a1) s = Slice(a, a1, a2, a1) y = Add(r, s)"),
     ("6,3,4", "r = Slice(a, a0, a1, a1) s = Slice(a, a1, a3, a2) u = ReduceSum(s, a2) y = Add(r, u)"),
+    # In a second pass: onnxruntime looks again until nothing moves.
+    ("2,6,3,4", "g = ReduceMax<keepdims = 0>(a, a0) t = Transpose<perm = [0, 2, 1, 3]>(a) h = Transpose<perm = [1, 0, 2]>(g) "
+     "r = Add(t, h) u = Transpose<perm = [0, 2, 1, 3]>(r) y = MatMul(u, w)"),
 ]  # fmt: skip
 SHAPES = ("1,3,6,4", "3,1,6,4", "3,6,2,2", "4,6,3,1", "6,6,4", "3,6,4", "1,1,6,4")
 
