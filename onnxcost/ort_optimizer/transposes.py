@@ -66,13 +66,13 @@ class _Transposes:
 
     def push(self) -> Graph:
         """The graph with the moved Transposes."""
-        places = list(self.nodes)
-        for passes in range(MOST_PASSES):
+        places, is_changed = list(self.nodes), False
+        for _ in range(MOST_PASSES):
             self.leading = self._find_leading(places)
             if not self._move_once(places):
                 break
-            places = sorted(self.nodes, key=self.order.__getitem__)
-        if not passes:
+            places, is_changed = sorted(self.nodes, key=self.order.__getitem__), True
+        if not is_changed:
             return self.graph
         return replace(self.graph, nodes=tuple(self.nodes[place] for place in places), symbolic_dims=self.symbols)
 
