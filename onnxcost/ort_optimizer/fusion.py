@@ -105,8 +105,7 @@ def _match_pattern(uses: DefUse, start: int, pattern: tuple[str, ...]) -> list[i
         # Divided by the root, or multiplied by 1 over it; then scaled.
         by_inverse = nodes[places[4]].x.is_constant
         scales = (tensor for tensor in nodes[places[-1]].inputs if tensor is not None and _has_rank(tensor, 1))
-        is_stored = any(tensor.is_constant or not uses.definition(tensor.name) for tensor in scales)
-        return places if by_inverse == (len(pattern) == 7) and is_stored else []
+        return places if by_inverse == (len(pattern) == 7) and any(scales) else []
     if pattern[0] == "Mul" and [tensor.size for tensor in constants_of(nodes[start])] != [1]:
         return []
     if "Erf" in pattern and all(

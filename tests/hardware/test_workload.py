@@ -71,6 +71,14 @@ def test_quantized_nodes_move_integers() -> None:
     assert demand.macs == {"int8": 64 * 32}
 
 
+@pytest.mark.parametrize(("table", "is_stored"), [("w", True), ("x", False)])
+def test_of_a_table_only_the_rows_that_are_read_are_moved(table: str, is_stored: bool) -> None:
+    """Three rows of four floats, by three indices of 8 bytes, which are written again."""
+    demand = demand_of(report(f"(float[50,4] x, int64[3] i) => (float y) {{ y = Gather({table}, i) }}", w=(50, 4)))
+    (step,) = demand.steps
+    assert (step.weights > 0, step.weights + step.activations) == (is_stored, 48 + 3 * 8 + 48)
+
+
 def test_weights_that_a_contraction_multiplies_with_are_followed_to_the_file() -> None:
     graph = "(float[4,8] x) => (float[4,8] y) { t = Transpose(w) a = MatMul(x, t) b = MatMul(a, t) y = Add(b, v) }"
     demand = demand_of(report(graph, w=(8, 8), v=(8,)))

@@ -15,7 +15,7 @@ from tests.ort_optimizer.oracle import list_weights, surplus, why_not
 MICROSOFT = ', "com.microsoft" : 1'
 NUMBERS = """float scale = {0.125}, float one = {1}, float half = {0.5}, float two = {2}, float three = {3},
  float small = {0.00001}, float root = {1.4142135381698608}, float inverse = {0.7071067690849304},
- float pi = {0.7978845834732056}, float cubic = {0.044714998453855515}, float[1] eighth = {0.125},
+ float pi = {0.7978845834732056}, float cubic = {0.044714998453855515}, float[1] eighth = {0.125}, float nothing = {0},
  float[4] twice = {1, 1, 2, 2}, float[4] more = {1, 1, 1.5, 1.5}, int64[8] pads = {0, 0, 1, 1, 0, 0, 1, 1},
  int64[1] first = {0}, int64[1] last = {-1}, int64[1] middle = {16}, int64[1] end = {32}"""
 FILTER = (32, 32, 1, 1)
@@ -95,6 +95,10 @@ def check(inputs: str, body: str, weights: Mapping[str, tuple[int, ...]], expect
             "t = ConvTranspose(x, w) y = BatchNormalization(t, b, b, b, b)",
             "t = ConvTranspose(x, w) y = Add(t, c)",
             "t = Pad(x, pads) y = Conv(t, w)",
+            "t = Pad(x, pads, nothing) y = Conv(t, w)",
+            "t = Pad(x, pads, one) y = Conv(t, w)",
+            "k = ReduceMax<keepdims = 0>(x) t = Pad(x, pads, k) y = Conv(t, w)",
+            'k = ReduceMax<keepdims = 0>(x) t = Pad<mode = "reflect">(x, pads, nothing) u = Conv(t, w) y = Add(u, k)',
             "t = Pad(x, pads) y = MaxPool<kernel_shape = [2, 2]>(t)",
             "t = Pad(x, pads) u = Conv(t, w) v = Conv(t, w1) y = Add(u, v)",
         ),
@@ -209,6 +213,7 @@ def test_where_channels_come_last(body: str, expected: Surplus) -> None:
             "t = MatMul(x, w) u = Add(t, b) y = com.microsoft.Gelu(u)",
             "t = Add(b, x) y = com.microsoft.Gelu(t)",
             f"{GELU} k = Mul(x, v) y = Mul(k, half)",
+            f"{GELU} k = Mul(x, v) h = Mul(k, half) n = Neg(x) y = Add(h, n)",
             f"{TANH} g = Add(f, one) h = Mul(x, half) y = Mul(h, g)",
             f"{MEAN.format('last')} g = Mul(n, b) y = Add(g, b)",
             f"{MEAN.format('first')} g = Mul(n, b) y = Add(g, b)",
@@ -320,6 +325,20 @@ def test_fully_connected_layers(body: str, expected: Surplus) -> None:
 )
 def test_products_of_two_values(body: str, expected: Surplus) -> None:
     check("float[4,32,32] x, float[4,32,32] other", body, ROWS, expected)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{SQUARES} r = Div(one, q) n = Mul(x, r) y = Mul(n, g)",
+        f"{SQUARES} r = Div(one, q) n = Mul(x, r) k1 = Neg(g) y = Mul(n, k1)",
+        "t = MatMul(x, m) y = Add(t, b)",
+        "t = MatMul(x, m) y = Add(t, g)",
+        "t = Conv(image, w4) y = Mul(t, g)",
+    ],
+)
+def test_weights_that_are_inputs(body: str) -> None:
+    check("float[2,8,32] x, float[32] g, float[32,32] m, float[1,3,8,32] image", body, ROWS | {"w4": (4, 3, 1, 1)}, {})
 
 
 @pytest.mark.parametrize(
