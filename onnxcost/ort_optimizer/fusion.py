@@ -174,7 +174,7 @@ def _transposes_matrices(head: Node, follower: Node) -> bool:
     rank = len(order)
     batches = [list(range(rank - 2))] if rank > 1 else []
     weights = follower.required(1)
-    if _has_rank(weights, 2) and (weights.is_constant or rank > 2):
+    if rank > 2 and _has_rank(weights, 2):
         return False
     if order[:-2] in batches:
         return order[-2:] == [rank - 1, rank - 2]

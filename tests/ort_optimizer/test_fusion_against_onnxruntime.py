@@ -335,10 +335,16 @@ def test_products_of_two_values(body: str, expected: Surplus) -> None:
         "t = MatMul(x, m) y = Add(t, b)",
         "t = MatMul(x, m) y = Add(t, g)",
         "t = Conv(image, w4) y = Mul(t, g)",
+        "t = Transpose<perm = [0, 2, 1]>(square) u = MatMul(t, m) y = Add(u, b)",
+        "t = Transpose<perm = [1, 0]>(m) y = MatMul(t, m)",
+        "t = Transpose<perm = [1, 0]>(m) y = MatMul(x, t)",
+        "t = Transpose<perm = [1, 0]>(m) y = MatMul(t, w)",
+        "t = Transpose<perm = [1, 0]>(m) u = MatMul(t, w) y = Add(u, b)",
     ],
 )
 def test_weights_that_are_inputs(body: str) -> None:
-    check("float[2,8,32] x, float[32] g, float[32,32] m, float[1,3,8,32] image", body, ROWS | {"w4": (4, 3, 1, 1)}, {})
+    inputs = "float[2,8,32] x, float[32] g, float[32,32] m, float[1,3,8,32] image, float[2,32,32] square"
+    check(inputs, body, ROWS | {"w4": (4, 3, 1, 1)}, {})
 
 
 @pytest.mark.parametrize(
