@@ -8,7 +8,7 @@ from functools import cached_property
 
 from onnxcost.conventions import Convention
 from onnxcost.graph import NO_WORK, Node, Work, record, sum_work
-from onnxcost.operators.traffic import Traffic
+from onnxcost.operators.traffic import NO_TRAFFIC, Traffic
 from onnxcost.results import group_by
 
 
@@ -85,7 +85,7 @@ class Group:
     @cached_property
     def traffic(self) -> Traffic:
         """The traffic of the counted members."""
-        moved = [cost.traffic for cost in self.counted]
+        moved = [cost.traffic for cost in self.counted if cost.traffic_once is not NO_TRAFFIC]
         return Traffic(sum([each.read_bytes for each in moved]), sum([each.write_bytes for each in moved]))
 
     def total(self, convention: Convention) -> int:

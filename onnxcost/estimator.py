@@ -16,7 +16,7 @@ from onnxcost.conventions import FLOPS
 from onnxcost.costs import Counted, Group, NodeCost, Uncounted
 from onnxcost.errors import MISFITS, UnknownShape
 from onnxcost.formulas import CONTROL_FLOW, select_formulas
-from onnxcost.formulas.table import FormulaTable
+from onnxcost.formulas.table import Formula, FormulaTable
 from onnxcost.graph import NO_WORK, Caveat, DefUse, Graph, Node, Tensor, option_text
 from onnxcost.operators.inputs import role_of
 from onnxcost.operators.traffic import NO_TRAFFIC, traffic
@@ -64,7 +64,7 @@ def estimate_spec(spec: ModelSpec, formulas: FormulaTable | None = None, trace: 
     with without_collection():
         skeleton = read_skeleton(spec.source)
         known = select_formulas(operators_in(skeleton)) if formulas is None else formulas
-        return count_graph(read_graph(skeleton, spec, known, trace), known)
+        return count_graph(read_graph(skeleton, spec, known, trace), known, skeleton.known)
 
 
 @contextmanager
@@ -88,45 +88,54 @@ class CountedNodes(NamedTuple):
     caveats: tuple[Caveat, ...]
 
 
-Reads = tuple[tuple[str, ...], ...]
-"""The operator of each loaded node, and the names of its inputs: they determine which weights it is the first to read."""
+KnownWeights = list[tuple[Sequence[Node], Sequence[Weights]]]
+"""The weights of the nodes of a model's graphs at other sizes: equal where the same operators read the same names."""
 
 
-def count_nodes(
-    graph: Graph, formulas: FormulaTable, known_weights: dict[Reads, Sequence[Weights]] | None = None
-) -> CountedNodes:
+def count_nodes(graph: Graph, formulas: FormulaTable, known_weights: KnownWeights) -> CountedNodes:
     """The cost of each node. One that cannot be counted is Uncounted, with the reason.
 
-    ``known_weights`` caches the weights of the model's graphs at other sizes; those of this one are added.
+    ``known_weights`` are those of the model's graphs at other sizes; those of this one are added.
     """
     caveats = list(graph.caveats)
     graph = replace(graph, nodes=tuple(_resolve_branches(graph.nodes, formulas, caveats, graph.inputs)))
-    weights: Sequence[Weights]
-    if known_weights is None:
-        weights = weights_by_node(graph)
-    else:
-        reads = tuple([(node.key, *node.reads) for node in loaded_nodes(graph)])
-        weights = known_weights.get(reads) or weights_by_node(graph)
-        known_weights[reads] = weights
+    weights = _known_weights(graph, known_weights)
     dtypes, notes = compute_dtypes(graph)
-    costs = tuple(
-        count_node(node, formulas, dtype, own.parameters, read)
-        for node, dtype, own, read in zip(graph.nodes, dtypes, weights, read_as_stored(graph).nodes, strict=True)
-    )
-    return CountedNodes(graph, weights, costs, (*caveats, *notes))
+    costs: list[NodeCost] = []
+    known: dict[int, Counted] = {}
+    for node, dtype, own, read in zip(graph.nodes, dtypes, weights, read_as_stored(graph).nodes, strict=True):
+        like = known.get(node.alike) if read is node else None
+        if like is not None:
+            costs.append(Counted(node, like.once, like.traffic_once, dtype, own.parameters))
+            continue
+        costs.append(cost := count_node(node, formulas, dtype, own.parameters, read))
+        # Another callable than a Formula may look at names.
+        if node.alike and read is node and isinstance(cost, Counted) and isinstance(formulas.get(node.key), Formula):
+            known[node.alike] = cost
+    return CountedNodes(graph, weights, tuple(costs), (*caveats, *notes))
 
 
-def count_graph(graph: Graph, formulas: FormulaTable) -> CostReport:
-    """The cost of a graph and its memory, with the reasons why numbers are not exact."""
-    graph, weights, costs, caveats = count_nodes(graph, formulas)
+def _known_weights(graph: Graph, known: KnownWeights) -> Sequence[Weights]:
+    loaded = loaded_nodes(graph)
+    for nodes, weights in known:
+        if len(nodes) == len(loaded) and all(a.key == b.key and a.reads == b.reads for a, b in zip(nodes, loaded, strict=True)):
+            return weights
+    known.append((loaded, weights_by_node(graph)))
+    return known[-1][1]
+
+
+def count_graph(graph: Graph, formulas: FormulaTable, known_weights: KnownWeights | None = None) -> CostReport:
+    """The cost of a graph and its memory, with the reasons why numbers are not exact. Arguments as for ``count_nodes``."""
+    graph, weights, costs, caveats = count_nodes(graph, formulas, [] if known_weights is None else known_weights)
     notes = (*_bounds(costs), *_open_shapes(graph, costs), *_at_most(costs, formulas), *_unused(graph, costs), *_too_old(graph))
     return CostReport(graph, costs, memory(graph, weights), (*caveats, *notes))
 
 
 def _at_most(costs: Sequence[NodeCost], formulas: FormulaTable) -> list[Caveat]:
     """A caveat on nodes whose work depends on data."""
-    rules = ((cost, getattr(formulas.get(cost.node.key), "at_most", None)) for cost in costs if isinstance(cost, Counted))
-    found = [cost for cost, rule in rules if rule is not None and rule(cost.node)]
+    keys = {cost.node.key for cost in costs}
+    rules = {key: rule for key in keys if (rule := getattr(formulas.get(key), "at_most", None)) is not None}
+    found = [cost for cost in costs if cost.node.key in rules and isinstance(cost, Counted) and rules[cost.node.key](cost.node)]
     if not found:
         return []
     names = [f"'{cost.node.name}' ({cost.node.op_type})" for cost in found]

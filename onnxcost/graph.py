@@ -148,11 +148,14 @@ class Node:
     """The names of its inputs, in their order, without absent ones."""
     makes: Sequence[str] = field(init=False, repr=False, compare=False)
     """Those of its outputs."""
+    alike: int = field(init=False, repr=False, compare=False)
+    """The same number for nodes that differ only in their names and in those of their tensors; 0 if it is unknown."""
 
     def __post_init__(self) -> None:
         self.key = f"{self.domain}.{self.op_type}" if self.domain else self.op_type  # type: ignore[misc]
         self.reads = [tensor.name for tensor in self.inputs if tensor is not None]  # type: ignore[misc]
         self.makes = [tensor.name for tensor in self.outputs if tensor is not None]  # type: ignore[misc]
+        self.alike = 0  # type: ignore[misc]
 
     def input(self, index: int) -> Tensor | None:
         """The input at ``index``, or None if it is absent."""

@@ -57,7 +57,7 @@ def as_node(
     for name, branch in step.branches.items() if step.branches else ():
         branches[name] = tuple([as_node(inner, opsets, tensor, known) for inner in branch])
     idle = tuple([as_node(inner, opsets, tensor, known) for inner in step.idle]) if step.idle else ()
-    return Node(
+    made = Node(
         step.name,
         node.op_type,
         step.domain,
@@ -70,6 +70,8 @@ def as_node(
         step.open_reason,
         idle,
     )
+    made.alike = step.alike  # type: ignore[misc]  # it has just been made
+    return made
 
 
 @lru_cache(maxsize=64)

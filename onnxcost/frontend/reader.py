@@ -66,7 +66,7 @@ class Skeleton(NamedTuple):
     """A model without its large payloads.
 
     ``path`` is "" if it did not come from a file. ``file_bytes`` is the size of the file, for a stored skeleton that of the
-    original one.
+    original one. ``known`` is for what counts of the model at other sizes have in common.
     """
 
     model: ModelProto
@@ -74,6 +74,7 @@ class Skeleton(NamedTuple):
     file_bytes: int
     graphs: StoredGraphs
     node_index: NodeIndex
+    known: list[Any]
 
 
 def read_skeleton(source: ModelSource | Skeleton | None) -> Skeleton:
@@ -88,7 +89,7 @@ def read_skeleton(source: ModelSource | Skeleton | None) -> Skeleton:
         model, graphs = _read(data, _EXTERNAL)
         original = next((entry.value for entry in model.metadata_props if entry.key == FILE_BYTES), "")
         file_bytes = (int(original) if is_whole(original) else 0) or data.size or 0
-        return Skeleton(model, data.path, file_bytes, graphs, NodeIndex(graphs))
+        return Skeleton(model, data.path, file_bytes, graphs, NodeIndex(graphs), [])
 
 
 def read_locations(source: ModelSource) -> ModelProto:

@@ -153,11 +153,13 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
                 step.outputs = tuple(
                     [made and made.copy(prefix + name) for made, name in zip(walked.outputs, node.output, strict=True)]
                 )
+                step.alike = walked.alike
                 if node.op_type == "Constant":
                     _settle_constant(step, found)
                 steps.append(step)
             elif _infer(step, scope, prefix, hints, found, steps) and node.alike is not None and execution is None:
                 inference.walked[alike] = step
+                step.alike = len(inference.walked)
             for output, name in zip(step.outputs, node.output, strict=True):
                 if output is not None and output.kind and name not in scope:
                     scope[name] = output

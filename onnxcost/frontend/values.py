@@ -124,7 +124,8 @@ class Step:
 
     ``branches`` are the steps of each body, by name, if the graph does not show which of them runs; ``open_reason`` says why a
     body is not among the steps. ``idle`` are steps of a branch that is not taken, for the constants that they read, which are
-    loaded nevertheless. ``execution`` is its execution in a traced run.
+    loaded nevertheless. ``execution`` is its execution in a traced run. ``alike`` is the same number for steps that differ only
+    in names, 0 if there are none.
     """
 
     node: StoredNode
@@ -139,6 +140,7 @@ class Step:
     branches: Mapping[str, list[Step]] | None = None
     open_reason: str = ""
     idle: Sequence[Step] = ()
+    alike: int = 0
 
     def passes(self, body: str) -> tuple[Pass, ...]:
         """The passes through the body in an attribute that were traced, in order."""

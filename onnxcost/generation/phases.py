@@ -161,7 +161,8 @@ def weight_bytes_read(report: CostReport) -> int:
     stored = _stored_sizes(as_read, report.graph.constants)
     found = 0
     for cost, node in zip(report.costs, as_read, strict=True):
-        if isinstance(cost, Counted) and not all(tensor is None or tensor.is_constant for tensor in node.outputs):
+        reads_any = True in [tensor is not None and tensor.is_constant for tensor in node.inputs]
+        if reads_any and isinstance(cost, Counted) and not all(t is None or t.is_constant for t in node.outputs):
             found += node.repeat * _constant_bytes(node, stored)
     return found
 

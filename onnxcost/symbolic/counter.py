@@ -8,9 +8,8 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from onnxcost.analysis.caches import KV, find_cache_pairs
-from onnxcost.analysis.weights import Weights
 from onnxcost.errors import OnnxCostError
-from onnxcost.estimator import Reads, count_nodes
+from onnxcost.estimator import KnownWeights, count_nodes
 from onnxcost.formulas.table import FormulaTable
 from onnxcost.frontend import ResizableModel
 from onnxcost.symbolic.floors import Floor
@@ -42,7 +41,7 @@ class SizeCounter:
     fixed: Mapping[str, int] = field(default_factory=dict)
     known: dict[Sizes, dict[Key, int] | Misfit] = field(default_factory=dict)
     details: dict[Sizes, set[str]] = field(default_factory=dict)
-    weights: dict[Reads, Sequence[Weights]] = field(default_factory=dict)
+    weights: KnownWeights = field(default_factory=list)
     members: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
     caches: tuple[str, ...] | None = None
     dropped: frozenset[str] = frozenset()
