@@ -23,6 +23,8 @@ TYPES: Mapping[int, str] = {
     11: "float64", 12: "uint32", 13: "uint64", 16: "bfloat16",
 }  # fmt: skip
 """The supported types: numpy's names by TensorProto's numbers."""
+NUMBERS: Mapping[np.dtype[Any], int] = {np.dtype(name): number for number, name in TYPES.items() if name != "bfloat16"}
+"""These numbers by numpy's own types."""
 
 
 class NotComputed(Exception):

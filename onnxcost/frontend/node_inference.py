@@ -78,6 +78,8 @@ class Inference:
         if self.checks_more:
             check_equal_dims(step, self.opsets)
         opset = self.opsets.get(step.domain)
+        if opset and step.node.op_type == "Constant" and not step.domain and _type_stored(step):
+            return
         if opset and step.node.op_type in POOLS and not step.domain and "ceil_mode" in step.attributes:
             # Before opset 22 onnx counts windows that begin in the padding after the end, which onnxruntime leaves out.
             opset = max(opset, 22)
@@ -158,6 +160,15 @@ class Inference:
             if type_ is not None and type_.WhichOneof("value"):
                 value.learn(type_)
         return answer, False
+
+
+def _type_stored(step: Step) -> bool:
+    """Gives a Constant the type of its tensor; False if it has none."""
+    stored = step.attributes["value"].t if step.attributes.keys() == {"value"} else None
+    if stored is None or not stored.data_type or min(stored.dims, default=0) < 0 or step.outputs[:1] in ((), (None,)):
+        return False
+    step.outputs[0].learn(tensor_type(stored.data_type, stored.dims))  # type: ignore[union-attr]  # it is there
+    return True
 
 
 def _is_dilated_pool(step: Step) -> bool:

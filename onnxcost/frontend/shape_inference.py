@@ -8,7 +8,7 @@ finds what repeated whole-graph inference would, in time linear in the nodes.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Hashable, Mapping, MutableMapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from onnxcost.frontend.sequences import SEQUENCES
 from onnxcost.frontend.trace import apply_trace, first_output, learn_from_run
 from onnxcost.frontend.values import HELD, Step, Value, tensor_type
 from onnxcost.graph import BoundDim, Caveat
+from onnxcost.operators.traits import SHAPE_READERS
 from onnxcost.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -147,8 +148,11 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
                 node.has_subgraph, execution,
             )  # fmt: skip
             # A node with a body or an execution has its own history.
-            alike = (node.alike, *[value.kind if value is not None else 0 for value in inputs])
+            alike: Hashable = (node.alike, *[value.kind if value is not None else 0 for value in inputs])
             walked = inference.walked.get(alike) if execution is None else None
+            if walked is None and execution is None and node.op_type in SHAPE_READERS and None not in inputs:
+                alike = (node.alike, *[(value.signature, value.is_constant, value.is_bound) for value in inputs if value])
+                walked = inference.walked.get(alike)
             if walked is not None:
                 step.outputs = tuple(
                     [made and made.copy(prefix + name) for made, name in zip(walked.outputs, node.output, strict=True)]
