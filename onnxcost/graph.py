@@ -144,17 +144,17 @@ class Node:
     idle: tuple[Node, ...] = ()
     key: str = field(init=False, repr=False, compare=False)
     """The operator's name in a formula table: ``Conv``, ``com.microsoft.FusedConv``."""
-    reads: Sequence[str] = field(init=False, repr=False, compare=False)
+    reads: tuple[str, ...] = field(init=False, repr=False, compare=False)
     """The names of its inputs, in their order, without absent ones."""
-    makes: Sequence[str] = field(init=False, repr=False, compare=False)
+    makes: tuple[str, ...] = field(init=False, repr=False, compare=False)
     """Those of its outputs."""
     alike: int = field(init=False, repr=False, compare=False)
     """The same number for nodes that differ only in their names and in those of their tensors; 0 if it is unknown."""
 
     def __post_init__(self) -> None:
         self.key = f"{self.domain}.{self.op_type}" if self.domain else self.op_type  # type: ignore[misc]
-        self.reads = [tensor.name for tensor in self.inputs if tensor is not None]  # type: ignore[misc]
-        self.makes = [tensor.name for tensor in self.outputs if tensor is not None]  # type: ignore[misc]
+        self.reads = tuple([tensor.name for tensor in self.inputs if tensor is not None])  # type: ignore[misc]
+        self.makes = tuple([tensor.name for tensor in self.outputs if tensor is not None])  # type: ignore[misc]
         self.alike = 0  # type: ignore[misc]
 
     def input(self, index: int) -> Tensor | None:
@@ -234,7 +234,7 @@ class Caveat(NamedTuple):
     of_macs: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Graph:
     """A shaped model. ``nodes`` are in execution order; ``constants`` are what the file stores: initializers and the values
     of Constant nodes, by name. ``symbolic_dims`` are the dims of values as far as a runtime knows them before a run, open ones
@@ -256,6 +256,11 @@ class Graph:
     file_bytes: int = 0
     symbolic_dims: Mapping[str, tuple[Dim, ...]] | None = None
     overridable: frozenset[str] = frozenset()
+
+    @cached_property
+    def uses(self) -> DefUse:
+        """Who defines and who reads the values of the nodes."""
+        return DefUse(self.nodes, self.outputs)
 
 
 class Use(NamedTuple):

@@ -75,7 +75,7 @@ class CachePair(NamedTuple):
 def find_cache_pairs(graph: Graph) -> list[CachePair]:
     """The caches and states of a graph, in the order of its inputs. Those without a known shape are left out."""
     free = {tensor.name: tensor for tensor in graph.inputs if tensor.is_shaped and tensor.rank > 1 and _may_carry(tensor)}
-    uses, pairs = DefUse(graph.nodes, graph.outputs), dict[str, CachePair]()
+    uses, pairs = graph.uses, dict[str, CachePair]()
     for named in (False, True):
         for output in graph.outputs:
             if not output.is_shaped or not _may_carry(output) or any(pair.present is output for pair in pairs.values()):

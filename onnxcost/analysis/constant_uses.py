@@ -13,7 +13,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from onnxcost.graph import DefUse, Graph, Node, Tensor
-from onnxcost.operators.inputs import DATA, ROLES, InputRole, role_of
+from onnxcost.operators.inputs import DATA, ROLES, InputRole, role_of, steered_by
 from onnxcost.operators.traits import (
     ACTIVATIONS,
     AFFINE,
@@ -68,6 +68,8 @@ _LEARNERS = frozenset(
     | {"Attention", "com.microsoft.MultiHeadAttention", "com.microsoft.GroupQueryAttention"}
 )
 """Contractions and normalizations."""
+_MAKERS = _LEARNERS | REDUCTIONS | _MATRIX_PRODUCTS
+"""Operators that make features."""
 _NORMALIZERS = frozenset(key for key, roles in ROLES.items() if any(role.name == "mean" for role in roles.values()))
 """With running statistics."""
 _NO_WEIGHTS_BEHIND = SHAPE_READERS | {"Sin", "Cos"}
@@ -84,7 +86,7 @@ class ConstantUses:
     """The readers of a constant, directly or through nodes that pass its elements on, and how they use it."""
 
     def __init__(self, graph: Graph) -> None:
-        self.nodes = loaded_nodes(graph)
+        self.graph, self.nodes = graph, loaded_nodes(graph)
         self.readers = [node for node in self.nodes if node.inputs]
         self.operators = {node.key for node in self.nodes}
         self.known: dict[str, bool] = {}
@@ -93,7 +95,7 @@ class ConstantUses:
     @cached_property
     def uses(self) -> DefUse:
         """Who reads a value."""
-        return DefUse(self.nodes)
+        return self.graph.uses if len(self.nodes) == len(self.graph.nodes) else DefUse(self.nodes)
 
     def reader_behind_views(self, node: Node, tensor: Tensor, role: InputRole) -> tuple[Node, Tensor, InputRole]:
         """The node that reads a tensor, the tensor that it reads, and the role; after views, the one that unpacks several
@@ -156,7 +158,7 @@ class ConstantUses:
                 if place == 0 and node.key in _MATRIX_PRODUCTS and self._is_of_places(node, now, tensor if is_cut else None):
                     continue
                 handed = self._handed_on(node, place) if node.key not in _NO_WEIGHTS_BEHIND else ()
-                if handed is None or any(not self.uses.is_read(out.name) for out in handed):
+                if handed is None or any(not self.uses.positions(out.name) for out in handed):
                     yield _Read(node, place, now, is_picked)
                 for out in handed or ():
                     if out.name not in seen:
@@ -242,12 +244,13 @@ class ConstantUses:
         """
         found: set[str] = set()
         for node in self.readers:
-            makes = node.key in _LEARNERS or node.key in REDUCTIONS or node.key in _MATRIX_PRODUCTS or bool(node.branches)
-            makes = makes or (node.key in GATHERS and node.x.is_constant)
-            makes = makes or (
-                node.key in _SCALINGS and all(t is None or t.is_constant or t.dims != node.out.dims for t in node.inputs)
-            )
-            if makes or not found.isdisjoint(node.reads):
+            if (
+                not found.isdisjoint(node.reads)
+                or node.key in _MAKERS
+                or bool(node.branches)
+                or (node.key in GATHERS and node.x.is_constant)
+                or (node.key in _SCALINGS and all(t is None or t.is_constant or t.dims != node.out.dims for t in node.inputs))
+            ):
                 found.update(node.makes)
         return found
 
@@ -286,7 +289,8 @@ class ConstantUses:
                 found.update([name for name in node.reads if name not in otherwise])
             else:
                 otherwise.update(node.reads)
-                found.difference_update(node.reads)
+                if found:
+                    found.difference_update(node.reads)
         return found
 
     def _is_rotation(self, node: Node, operand: Tensor, table: Tensor) -> bool:
@@ -326,10 +330,11 @@ class ConstantUses:
         for node in reversed(self.readers):
             if node.key in _LEARNERS or not found.isdisjoint(node.makes):
                 if node.key not in SELECTIONS:
+                    steered = steered_by(node.key)
                     found.update(
-                        tensor.name
-                        for place, tensor in enumerate(node.inputs)
-                        if tensor is not None and not role_of(node, place).steers
+                        [t.name for place, t in enumerate(node.inputs) if t is not None and place not in steered]
+                        if steered
+                        else node.reads
                     )
                 elif node.op_type == "RoiAlign" and node.input(0) is not None:
                     found.add(node.x.name)

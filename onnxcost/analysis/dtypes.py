@@ -39,7 +39,7 @@ def compute_dtypes(graph: Graph) -> tuple[Sequence[str], Sequence[Caveat]]:
     dtypes = [compute_dtype(node) for node in graph.nodes]
     if not any(node.op_type == _DEQUANTIZES for node in graph.nodes):
         return dtypes, ()
-    uses = DefUse(graph.nodes, graph.outputs)
+    uses = graph.uses
     patterns: Counter[str] = Counter()
     for index, node in enumerate(graph.nodes):
         dtype = _dequantized_dtype(node, uses)

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from onnxcost.analysis.constant_uses import loaded_nodes
 from onnxcost.analysis.weights import Weights, count_attributes
 from onnxcost.errors import UnknownShape
-from onnxcost.graph import Graph, Node
+from onnxcost.graph import DefUse, Graph, Node
 from onnxcost.ort_optimizer.memory_plan import MemoryPeak, MemoryPlan, plan_memory
 
 
@@ -22,13 +22,13 @@ def memory(graph: Graph, weights: Sequence[Weights]) -> Memory:
     have as attributes.
     """
     nodes = loaded_nodes(graph)
-    read = set[str]().union(*[node.reads for node in nodes])
+    uses = graph.uses if len(nodes) == len(graph.nodes) else DefUse(nodes)
     by_dtype: Counter[str] = Counter()
     for node in nodes:
-        if count_attributes(node):
+        if node.domain and count_attributes(node):
             by_dtype += attribute_bytes(node)
     for name, tensor in graph.constants.items():
-        if name in read and tensor.is_shaped:
+        if uses.positions(name) and tensor.is_shaped:
             by_dtype[tensor.dtype] += tensor.nbytes
     return Memory(
         parameters=sum(item.parameters for item in weights),

@@ -53,9 +53,11 @@ def as_node(
         # Those of a Softmax depend on the rank of its input.
         if known is not None and node.alike is not None and node.op_type not in SOFTMAXES:
             known[node.alike] = attributes
-    branches = {}
-    for name, branch in step.branches.items() if step.branches else ():
-        branches[name] = tuple([as_node(inner, opsets, tensor, known) for inner in branch])
+    branches: Mapping[str, tuple[Node, ...]] = _NO_BRANCHES
+    if step.branches:
+        branches = {
+            name: tuple([as_node(inner, opsets, tensor, known) for inner in branch]) for name, branch in step.branches.items()
+        }
     idle = tuple([as_node(inner, opsets, tensor, known) for inner in step.idle]) if step.idle else ()
     made = Node(
         step.name,
@@ -72,6 +74,9 @@ def as_node(
     )
     made.alike = step.alike  # type: ignore[misc]  # it has just been made
     return made
+
+
+_NO_BRANCHES: Mapping[str, tuple[Node, ...]] = {}
 
 
 @lru_cache(maxsize=64)

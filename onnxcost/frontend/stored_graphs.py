@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto
 
 
-Alike = tuple[str | bytes | tuple[bool, ...], ...]
+Alike = tuple[str, str, tuple[bool, ...], tuple[bytes, ...]]
 """What equal nodes have in common: the operator, its domain, which outputs are present, and the attributes as bytes."""
 
 
@@ -28,8 +28,8 @@ class StoredNode(NamedTuple):
     op_type: str
     domain: str
     name: str
-    input: Sequence[str]
-    output: Sequence[str]
+    input: tuple[str, ...]
+    output: tuple[str, ...]
     attribute: Mapping[str, AttributeProto]
     has_subgraph: bool
     metadata: Sequence[StringStringEntryProto]
@@ -80,10 +80,12 @@ class StoredGraphs:
     def read(self, node: NodeProto) -> StoredNode:
         """The fields of a node."""
         op_type, domain = node.op_type, node.domain
-        inputs, outputs, items, metadata = node.input[:], node.output[:], node.attribute[:], node.metadata_props[:]
-        alike: Alike | None = (op_type, domain, tuple(map(bool, outputs))) if domain != "ai.onnx.ml" else None
-        for item in items if alike is not None else ():
-            alike = (*alike, item.SerializeToString()) if alike is not None and item.type in _PLAIN else None
+        inputs, outputs, items = tuple(node.input[:]), tuple(node.output[:]), node.attribute[:]
+        metadata = node.metadata_props[:] or ()
+        alike: Alike | None = None
+        if domain != "ai.onnx.ml" and (not items or _PLAIN.issuperset([item.type for item in items])):
+            stored = tuple([item.SerializeToString() for item in items]) if items else ()
+            alike = op_type, domain, tuple(map(bool, outputs)), stored
         known = self._attributes.get(alike) if alike is not None else None
         if known is None:
             known = alike, {item.name: item for item in items}
@@ -92,6 +94,8 @@ class StoredGraphs:
                 self._attributes[alike] = known
         has_subgraph = alike is None and any([self._read_bodies(item) for item in items])  # noqa: C419  # all bodies are read
         alike, attributes = known
+        if alike is not None:  # strings that other nodes have, too
+            op_type, domain = alike[:2]
         return StoredNode(node, op_type, domain, node.name, inputs, outputs, attributes, has_subgraph, metadata, alike)
 
     def _read_bodies(self, attribute: AttributeProto) -> bool:

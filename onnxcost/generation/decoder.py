@@ -214,7 +214,7 @@ def _with_room(cache: CachePair, graph: Graph) -> CachePair:
 
 def _find_tokens(graph: Graph, own: set[str]) -> Tensor | None:
     """The input whose elements select rows of an embedding; without one, the input with the embeddings of tokens."""
-    uses = DefUse(graph.nodes)
+    uses = graph.uses
     inputs = [tensor for tensor in graph.inputs if tensor.is_shaped and tensor.name not in own]
     whole = [tensor for tensor in inputs if tensor.dtype in ("int64", "int32") and tensor.rank in (1, 2, 3)]
     named = [tensor for tensor in whole if re.search(r"input_?ids|tokens?$|^ids$|decoder_input", tensor.name.lower())]
@@ -279,7 +279,7 @@ def _find_roles(graph: Graph, tokens: Tensor, token_axis: int, caches: list[Cach
             # (batch, heads, length, size), or keys and values together in front of that.
             lengths.setdefault((cache.past.name, 1 if cache.past.rank == 5 else 0), BATCH)
     found: dict[str, str] = {}
-    uses = DefUse(graph.nodes)
+    uses = graph.uses
     # The elements of lengths are the numbers of positions.
     counted = {read.name for node in graph.nodes if node.key == _PAGED for read in node.inputs[5:7] if read is not None}
     has_source = any(cache.kind == CROSS for cache in caches)
@@ -347,7 +347,7 @@ def tokens_of_run(graph: Graph) -> int:
 
 def head_of(decoder: Decoder) -> Node | None:
     """The product that computes the logits."""
-    uses, name = DefUse(decoder.graph.nodes), decoder.logits.name if decoder.logits is not None else ""
+    uses, name = decoder.graph.uses, decoder.logits.name if decoder.logits is not None else ""
     for _ in range(_MOST_STEPS):
         node = uses.definition(name)
         if node is not None and node.key == "If" and len(node.inputs) == len(node.outputs) and node.inputs[0] is not None:

@@ -10,7 +10,7 @@ from onnxcost.analysis.batch import batch_of
 from onnxcost.analysis.caches import KV, find_cache_pairs
 from onnxcost.analysis.memory import attribute_bytes
 from onnxcost.errors import MISFITS, UnknownShape
-from onnxcost.graph import DefUse, Graph
+from onnxcost.graph import Graph
 from onnxcost.hardware.device import keeps_weights_in_flash
 from onnxcost.hardware.prediction import Cache, Fit, Predictor
 from onnxcost.hardware.workload import Same, demand_of, nbytes
@@ -127,7 +127,7 @@ def _process(key: Same, block: int) -> Process:
 
 def _gathered_tables(graph: Graph) -> Set[str]:
     """The stored tables that only Gathers read."""
-    uses = DefUse(graph.nodes)
+    uses = graph.uses
     found = {node.x.name for node in graph.nodes if node.key == "Gather" and node.x.is_constant and node.x.is_shaped}
     return {name for name in found if all(use.node.key == "Gather" and use.place == 0 for use in uses.reads(name))}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Literal, NamedTuple
 
 from onnxcost.errors import MISFITS
@@ -78,6 +78,12 @@ def role_of(node: Node, place: int) -> InputRole:
 def places_of(key: str, name: RoleName) -> list[int]:
     """The inputs of an operator that have the role."""
     return [place for place, role in ROLES.get(key, {}).items() if role.name == name]
+
+
+@cache
+def steered_by(key: str) -> frozenset[int]:
+    """The inputs of an operator that control it."""
+    return frozenset(place for place, role in ROLES.get(key, {}).items() if role.steers)
 
 
 def find_decoder(node: Node, place: int) -> tuple[int | None, int | None]:

@@ -42,7 +42,7 @@ PATTERNS_OF_HALVES = tuple(pattern for pattern in PATTERNS if pattern.name != "G
 
 def fuse_patterns(graph: Graph, patterns: tuple[FusionPattern, ...] = PATTERNS) -> list[FusedNode]:
     """The nodes, with one kernel instead of each chain in ``patterns``."""
-    nodes, uses = graph.nodes, DefUse(graph.nodes, graph.outputs)
+    nodes, uses = graph.nodes, graph.uses
     taken: set[int] = set()
     made: dict[int, FusedNode] = {}
     first = {operators[0] for _, operators, _ in patterns}

@@ -110,8 +110,7 @@ def input_bytes(graph: Graph) -> int:
 
 def _read_inputs(graph: Graph) -> dict[str, int]:
     """Those inputs by name, with their bytes."""
-    read = {tensor.name for tensor in graph.outputs}.union(*[node.reads for node in graph.nodes])
-    return {tensor.name: tensor.nbytes for tensor in graph.inputs if tensor.name in read}
+    return {tensor.name: tensor.nbytes for tensor in graph.inputs if graph.uses.is_read(tensor.name)}
 
 
 def least_activation_bytes(graph: Graph, in_place: Mapping[str, int] = IN_PLACE) -> int:

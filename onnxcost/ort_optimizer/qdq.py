@@ -92,7 +92,7 @@ def read_as_stored(graph: Graph) -> Graph:
     """
     if not any(node.key == _DEQUANTIZES and node.x.is_constant for node in graph.nodes):
         return graph
-    uses = DefUse(graph.nodes, graph.outputs)
+    uses = graph.uses
     inside = {node.out.name: dequantizes_inside(node, uses) for node in graph.nodes if node.outputs}
     gone = {node.out.name for nodes in inside.values() for node in nodes}
 

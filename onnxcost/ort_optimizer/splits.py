@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from onnxcost.graph import DefUse, Dim, Graph, Node, Tensor
+from onnxcost.graph import Dim, Graph, Node, Tensor
 
 MADE = "made by onnxruntime"
 """The name of nodes that are not in the file."""
@@ -18,7 +18,7 @@ def join_slices(graph: Graph) -> Graph:
     """
     if graph.opsets.get("", 0) < SPLIT_OPSET or not any(node.key in ("Gather", "Slice") for node in graph.nodes):
         return graph
-    uses = DefUse(graph.nodes, graph.outputs)
+    uses = graph.uses
     symbols = dict(graph.symbolic_dims) if graph.symbolic_dims is not None else None
     made: dict[int, list[Node]] = {}
     gone: set[int] = set()
