@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
@@ -29,6 +29,10 @@ from onnxcost.operators.traits import POOLS
 if TYPE_CHECKING:
     from onnx import NodeProto, OperatorSetIdProto, TensorProto, TypeProto
     from onnx.defs import OpSchema
+
+
+Hints = Callable[[], Mapping[str, "TypeProto"]]
+"""Gives the declared types of values by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +63,16 @@ class Inference:
             alike = value.signature, value.is_shaped, value.is_constant, value.is_bound
             value.kind = self.kinds.setdefault(alike, value.kind)
 
-    def infer(self, step: Step, hints: Mapping[str, TypeProto], scope: Mapping[str, Value]) -> bool:
+    def infer(self, step: Step, hints: Hints, scope: Mapping[str, Value]) -> bool:
         """Fills in the types of the step's outputs; ``scope`` has the values that its subgraphs can read. Returns whether equal
         steps have the same: the file's ``hints``, by name, were not needed. Raises Contradiction.
         """
         self._infer(step, scope)
         is_settled = _is_settled(step)
-        for name, output in zip(step.node.output, step.outputs, strict=True) if not is_settled else ():
-            if output is not None and not output.is_shaped and name in hints:
-                _take_hint(output, hints[name])
+        declared = hints() if not is_settled else {}
+        for name, output in zip(step.node.output, step.outputs, strict=True) if declared else ():
+            if output is not None and not output.is_shaped and name in declared:
+                _take_hint(output, declared[name])
         if any(value is not None and value.is_bound for value in step.inputs):
             for output in step.outputs:
                 if output is not None:

@@ -231,7 +231,14 @@ def in_execution_order(graph: GraphProto, outer: Collection[str], graphs: Stored
 
     Raises ModelError for a value that nothing defines and for a cycle.
     """
-    nodes, seen = graphs.nodes_of(graph), {""}
+    known = graphs.orders.get(id(graph))
+    if known is None:
+        known = graphs.orders[id(graph)] = _order_nodes(graphs.nodes_of(graph), outer, graphs)
+    return known
+
+
+def _order_nodes(nodes: list[StoredNode], outer: Collection[str], graphs: StoredGraphs) -> list[StoredNode]:
+    seen = {""}
     for node in nodes:
         names = (*node.input, *graphs.names_in_bodies(node)) if node.has_subgraph else node.input
         if not seen.issuperset(names) and any(name not in seen and name not in outer for name in names):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Hashable, Mapping, MutableMapping, Sequence
+from functools import cache, partial
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from onnxcost.frontend.control_flow import CONTROL_FLOW, run_modifiers
 from onnxcost.frontend.dims import check_fixed, fed_inputs, fill_containers, make_given_values, merge_given_shapes, split_shapes
 from onnxcost.frontend.fitting import fit
 from onnxcost.frontend.node_index import NodeIndex
-from onnxcost.frontend.node_inference import Inference, known_answers
+from onnxcost.frontend.node_inference import Hints, Inference, known_answers
 from onnxcost.frontend.normalize import STORED_AS, in_execution_order, normalize
 from onnxcost.frontend.reader import Skeleton
 from onnxcost.frontend.sequences import SEQUENCES
@@ -135,7 +136,7 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
     if prefix:
         found.walked += len(graph.node) + len(graph.initializer) + len(graph.value_info)
     _define_constants(graph, scope, prefix, found)
-    hints = {**{info.name: info.type for info in (*graph.value_info[:], *graph.output)}, **found.fixed}
+    hints = cache(partial(_declared_types, graph, found.fixed))
     order = in_execution_order(graph, scope, found.graphs)
     inference = found.inference
     position = 0
@@ -159,7 +160,7 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
                 )
                 step.alike = walked.alike
                 if node.op_type == "Constant":
-                    _settle_constant(step, found)
+                    _settle_constant(step, found, prefix)
                 steps.append(step)
             elif _infer(step, scope, prefix, hints, found, steps) and node.alike is not None and execution is None:
                 inference.walked[alike] = step
@@ -174,9 +175,12 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
         raise
 
 
-def _infer(
-    step: Step, scope: Scope, prefix: str, hints: Mapping[str, TypeProto], found: ShapedModel, steps: list[Step]
-) -> bool:
+def _declared_types(graph: GraphProto, fixed: Mapping[str, TypeProto]) -> Mapping[str, TypeProto]:
+    """The types that the file or the user declares, by the names of the values."""
+    return {**{info.name: info.type for info in (*graph.value_info[:], *graph.output)}, **fixed}
+
+
+def _infer(step: Step, scope: Scope, prefix: str, hints: Hints, found: ShapedModel, steps: list[Step]) -> bool:
     """Adds the step and those of its bodies to ``steps``, with all that can be known about its outputs. Returns whether the
     same holds for equal steps.
     """
@@ -194,7 +198,7 @@ def _infer(
             found.held += sum(len(value.elements) for value in step.inputs if value is not None and value.elements) // 8
         if step.execution is not None:
             learn_from_run(step)
-        _settle(step, found)
+        _settle(step, found, prefix)
         if step.has_subgraph:
             run_modifiers(step, _body(scope, found), steps)
         steps.append(step)
@@ -251,10 +255,10 @@ def _define_constants(graph: GraphProto, scope: Scope, prefix: str, found: Shape
         found.constants[value.name] = known[tensor.name] = value
 
 
-def _settle(step: Step, found: ShapedModel) -> None:
+def _settle(step: Step, found: ShapedModel, prefix: str) -> None:
     """Records what is known about the outputs' elements."""
     if step.node.op_type == "Constant" and not step.domain:
-        _settle_constant(step, found)
+        _settle_constant(step, found, prefix)
         return
     follows = can_fold(step)
     is_constant = any(step.inputs) and all(value is None or value.is_constant for value in step.inputs) and is_repeatable(step)
@@ -264,15 +268,17 @@ def _settle(step: Step, found: ShapedModel) -> None:
             output.folds_from = step if follows and output.tensor is None else None
 
 
-def _settle_constant(step: Step, found: ShapedModel) -> None:
+def _settle_constant(step: Step, found: ShapedModel, prefix: str) -> None:
     output = step.outputs[0] if step.outputs else None
     if output is None:
         raise ModelError(f"node '{step.name}' (Constant) has no output")
     output.is_constant = True
     mark = next((entry.value for entry in step.node.metadata if entry.key == STORED_AS), None) if step.node.metadata else None
-    _, first = found.stored.setdefault(mark or id(step.node), (step.node, {"": output}))
-    output.name = first[""].name
-    found.constants[output.name] = first[""]
+    stored = output
+    if mark is not None or prefix:  # it may be walked again
+        stored = found.stored.setdefault(mark or id(step.node), (step.node, {"": output}))[1][""]
+        output.name = stored.name
+    found.constants[output.name] = stored
     attribute = step.attributes.get("value")
     if attribute is None:
         output.folds_from = step

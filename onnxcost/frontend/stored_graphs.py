@@ -48,6 +48,8 @@ class StoredGraphs:
         self.model = model
         self._nodes: dict[int, tuple[GraphProto | FunctionProto, list[StoredNode]]] = {}
         """By the identity of the graph, which is kept alive so that the identity stays unique."""
+        self.orders: dict[int, list[StoredNode]] = {}
+        """The nodes in an order in which they can run, by the identity of the graph."""
         self._outer: dict[int, frozenset[str]] = {}
         self._attributes: dict[Alike, tuple[Alike | None, Mapping[str, AttributeProto]]] = {}
         """The attributes of equal nodes."""
