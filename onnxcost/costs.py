@@ -37,6 +37,8 @@ class Counted:
 
     def count(self, convention: Convention) -> int:
         """The node's number under a convention, for all executions."""
+        if self.once is NO_WORK and not convention.overrides:
+            return 0
         return self.node.repeat * convention.number(self.node, self.once)
 
 

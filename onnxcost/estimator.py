@@ -161,6 +161,8 @@ _HAVE_BODIES = CONTROL_FLOW | {"FlexAttention"}
 
 def _unused(graph: Graph, costs: Sequence[NodeCost]) -> list[Caveat]:
     """A note on work whose results reach no output of the model. onnxruntime does it nevertheless."""
+    if not graph.uses.unread:
+        return []
     needed = {tensor.name for tensor in graph.outputs}
     bodies = {cost.node.name for cost in costs if cost.node.op_type in _HAVE_BODIES}
     unused: list[Counted] = []
@@ -301,7 +303,7 @@ def _open_shapes(graph: Graph, costs: Sequence[NodeCost]) -> list[Caveat]:
 
 def _bounds(costs: Sequence[NodeCost]) -> list[Caveat]:
     """A caveat on shapes that depend on data."""
-    bound = [cost.node for cost in costs if any(tensor is not None and tensor.is_bound for tensor in cost.node.outputs)]
+    bound = [cost.node for cost in costs if True in [out is not None and out.is_bound for out in cost.node.outputs]]
     if not bound:
         return []
     of_macs = any(

@@ -4,7 +4,7 @@ not depend on onnx.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields
 from functools import cached_property, lru_cache
 from math import prod
@@ -296,6 +296,11 @@ class DefUse:
                 else:
                     found[name] = [position]
         return found
+
+    @cached_property
+    def unread(self) -> Set[str]:
+        """The values that are defined, and that neither a node nor the caller reads."""
+        return self._definitions.keys() - self._positions.keys() - self.returned
 
     def definition(self, name: str) -> Node | None:
         """The node that makes the value; None for an input of the graph, or for what is stored."""

@@ -283,14 +283,19 @@ class ConstantUses:
 
     def _read_only_by(self, readers: frozenset[str], through: frozenset[str]) -> set[str]:
         """The values that only nodes of these operators read, directly or after such nodes."""
-        found, otherwise = set[str](), set[str]()
-        for node in reversed(self.readers) if not readers.isdisjoint(self.operators) else ():
-            if node.key in readers or (node.key in through and None not in node.outputs and found.issuperset(node.makes)):
-                found.update([name for name in node.reads if name not in otherwise])
-            else:
-                otherwise.update(node.reads)
-                if found:
-                    found.difference_update(node.reads)
+        found = set[str]()
+
+        def is_one(node: Node) -> bool:
+            return node.key in readers or (node.key in through and None not in node.outputs and found.issuperset(node.makes))
+
+        pending = [name for node in self.readers if node.key in readers for name in node.reads]
+        while pending:
+            name = pending.pop()
+            if name not in found and all(map(is_one, self.uses.readers(name))):
+                found.add(name)
+                maker = self.uses.definition(name)
+                if maker is not None and is_one(maker):
+                    pending += maker.reads
         return found
 
     def _is_rotation(self, node: Node, operand: Tensor, table: Tensor) -> bool:

@@ -72,7 +72,7 @@ class StoredGraphs:
         if known is None:
             stored = graph.node[:]
             known = self._nodes[id(graph)] = graph, [self.read(node) for node in stored]
-            _check([node.overload for node in stored])
+            _check([node.overload for node in stored] if self.model is not None and self.model.functions else ())
             _, operators, domains, names, inputs, outputs, *_ = zip(*known[1], strict=True) if stored else [()] * 6
             for each in (operators, domains, names, [*chain(*inputs)], [*chain(*outputs)]):
                 _check(each)
@@ -83,7 +83,7 @@ class StoredGraphs:
         """The fields of a node."""
         op_type, domain = node.op_type, node.domain
         inputs, outputs, items = tuple(node.input[:]), tuple(node.output[:]), node.attribute[:]
-        metadata = node.metadata_props[:] or ()
+        metadata = node.metadata_props[:] if node.metadata_props else ()
         alike: Alike | None = None
         if domain != "ai.onnx.ml" and (not items or _PLAIN.issuperset([item.type for item in items])):
             stored = tuple([item.SerializeToString() for item in items]) if items else ()
