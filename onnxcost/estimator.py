@@ -288,12 +288,11 @@ _MOST_VALUES = 8
 
 def _open_shapes(graph: Graph, costs: Sequence[NodeCost]) -> list[Caveat]:
     """A note on the model's input whose value decides the first shape that is unknown."""
-    unknown = [cost.node for cost in costs if any(tensor is not None and not tensor.is_shaped for tensor in cost.node.outputs)]
+    unknown = [cost.node for cost in costs if False in [out is None or out.is_shaped for out in cost.node.outputs]]
     if not unknown:
         return []
-    uses = DefUse(graph.nodes)
     steering = [tensor for place, tensor in enumerate(unknown[0].inputs) if role_of(unknown[0], place).name == "shape"]
-    hints = {_decided_by(tensor, graph.inputs, uses, "N") for tensor in steering} - {""}
+    hints = {_decided_by(tensor, graph.inputs, graph.uses, "N") for tensor in steering} - {""}
     if len(hints) != 1:
         return []
     first = f"'{unknown[0].name}' ({unknown[0].op_type})"
