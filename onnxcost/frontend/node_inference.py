@@ -241,7 +241,7 @@ def _signature(step: Step, data: Mapping[str, TensorProto]) -> Hashable | None:
     elements = (
         tuple([(i, data[name].SerializeToString()) for i, name in enumerate(step.node.input) if name in data]) if data else ()
     )
-    return step.node.alike, types, elements
+    return step.node.alike.key, types, elements
 
 
 def _is_settled(step: Step) -> bool:

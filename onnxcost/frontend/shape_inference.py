@@ -138,7 +138,7 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
     _define_constants(graph, scope, prefix, found)
     hints = cache(partial(_declared_types, graph, found.fixed))
     order = in_execution_order(graph, scope, found.graphs)
-    inference = found.inference
+    inference, known = found.inference, found.inference.walked
     position = 0
     try:
         for position, node in enumerate(order):
@@ -150,10 +150,10 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
             )  # fmt: skip
             # A node with a body or an execution has its own history.
             alike: Hashable = (node.alike, *[value.kind if value is not None else 0 for value in inputs])
-            walked = inference.walked.get(alike) if execution is None else None
+            walked = known.get(alike) if execution is None else None
             if walked is None and execution is None and node.op_type in SHAPE_READERS and None not in inputs:
                 alike = (node.alike, *[(value.signature, value.is_constant, value.is_bound) for value in inputs if value])
-                walked = inference.walked.get(alike)
+                walked = known.get(alike)
             if walked is not None:
                 step.outputs = tuple(
                     [made and made.copy(prefix + name) for made, name in zip(walked.outputs, node.output, strict=True)]
@@ -163,8 +163,8 @@ def _walk(graph: GraphProto, scope: Scope, prefix: str, found: ShapedModel, step
                     _settle_constant(step, found, prefix)
                 steps.append(step)
             elif _infer(step, scope, prefix, hints, found, steps) and node.alike is not None and execution is None:
-                inference.walked[alike] = step
-                step.alike = len(inference.walked)
+                known[alike] = step
+                step.alike = len(known)
             for output, name in zip(step.outputs, node.output, strict=True):
                 if output is not None and output.kind and name not in scope:
                     scope[name] = output

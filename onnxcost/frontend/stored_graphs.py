@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,8 +13,16 @@ if TYPE_CHECKING:
     from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto
 
 
-Alike = tuple[str, str, tuple[bool, ...], tuple[bytes, ...]]
-"""What equal nodes have in common: the operator, its domain, which outputs are present, and the attributes as bytes."""
+Key = tuple[str, str, tuple[bool, ...], tuple[bytes, ...]]
+"""The operator, its domain, which outputs are present, and the attributes as bytes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alike:
+    """What the equal nodes of a model have in common: one object, which is hashed faster than its key."""
+
+    key: Key
+    attribute: Mapping[str, AttributeProto]
 
 
 class StoredNode(NamedTuple):
@@ -51,8 +60,7 @@ class StoredGraphs:
         self.orders: dict[int, list[StoredNode]] = {}
         """The nodes in an order in which they can run, by the identity of the graph."""
         self._outer: dict[int, frozenset[str]] = {}
-        self._attributes: dict[Alike, tuple[Alike | None, Mapping[str, AttributeProto]]] = {}
-        """The attributes of equal nodes."""
+        self._alike: dict[Key, Alike] = {}
 
     def every_node(self) -> Iterator[StoredNode]:
         """The nodes of all graphs that were read."""
@@ -81,24 +89,19 @@ class StoredGraphs:
 
     def read(self, node: NodeProto) -> StoredNode:
         """The fields of a node."""
-        op_type, domain = node.op_type, node.domain
-        inputs, outputs, items = tuple(node.input[:]), tuple(node.output[:]), node.attribute[:]
+        domain, inputs, outputs, items = node.domain, tuple(node.input[:]), tuple(node.output[:]), node.attribute[:]
         metadata = node.metadata_props[:] if node.metadata_props else ()
-        alike: Alike | None = None
-        if domain != "ai.onnx.ml" and (not items or _PLAIN.issuperset([item.type for item in items])):
-            stored = tuple([item.SerializeToString() for item in items]) if items else ()
-            alike = op_type, domain, tuple(map(bool, outputs)), stored
-        known = self._attributes.get(alike) if alike is not None else None
-        if known is None:
-            known = alike, {item.name: item for item in items}
-            _check([text for item in items for text in (item.name, item.ref_attr_name)])
-            if alike is not None:
-                self._attributes[alike] = known
-        has_subgraph = alike is None and any([self._read_bodies(item) for item in items])  # noqa: C419  # all bodies are read
-        alike, attributes = known
-        if alike is not None:  # strings that other nodes have, too
-            op_type, domain = alike[:2]
-        return StoredNode(node, op_type, domain, node.name, inputs, outputs, attributes, has_subgraph, metadata, alike)
+        if domain == "ai.onnx.ml" or (items and not _PLAIN.issuperset([item.type for item in items])):
+            has_subgraph = any([self._read_bodies(item) for item in items])  # noqa: C419  # all bodies are read
+            attributes = _by_name(items)
+            return StoredNode(node, node.op_type, domain, node.name, inputs, outputs, attributes, has_subgraph, metadata, None)
+        stored = tuple([item.SerializeToString() for item in items]) if items else ()
+        key = node.op_type, domain, tuple(map(bool, outputs)), stored
+        alike = self._alike.get(key)
+        if alike is None:
+            alike = self._alike[key] = Alike(key, _by_name(items))
+        op_type, domain, *_ = alike.key  # the strings that other nodes have, too
+        return StoredNode(node, op_type, domain, node.name, inputs, outputs, alike.attribute, False, metadata, alike)
 
     def _read_bodies(self, attribute: AttributeProto) -> bool:
         """Whether an attribute has bodies; the nodes of one are read."""
@@ -125,6 +128,11 @@ class StoredGraphs:
             read = {name for node in nodes for name in (*node.input, *self.names_in_bodies(node))}
             known = self._outer[id(graph)] = frozenset((read | {value.name for value in graph.output}) - own)
         return known
+
+
+def _by_name(attributes: Sequence[AttributeProto]) -> dict[str, AttributeProto]:
+    _check([text for each in attributes for text in (each.name, each.ref_attr_name)])
+    return {each.name: each for each in attributes}
 
 
 _PLAIN = frozenset({1, 2, 3, 4, 6, 7, 8})
