@@ -53,7 +53,7 @@ def __getattr__(name: str) -> Any:
 
 _COMMON = (
     *("contraction", "convolution", "attention", "recurrent", "quantized", "normalization"),
-    *("activation", "elementwise", "reduction", "resampling", "movement"),
+    *("activation", "elementwise", "reduction", "resampling", "selection", "movement"),
 )
 """The families that nearly every model is made of."""
 NAME = "FORMULAS"
