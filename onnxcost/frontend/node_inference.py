@@ -245,7 +245,7 @@ def _signature(step: Step, data: Mapping[str, TensorProto]) -> Hashable | None:
 
 
 def _is_settled(step: Step) -> bool:
-    return all(output is None or output.is_shaped for output in step.outputs)
+    return False not in [output is None or output.is_shaped for output in step.outputs]
 
 
 def _apply(rule: ShapeRule, step: Step, opsets: Mapping[str, int], *, is_bound: bool) -> None:
