@@ -136,7 +136,7 @@ def _loading(graph: Graph, folded: Graph, block: int, *, inside: bool) -> Loadin
     """NchwcTransformer converts the weights of convolutions, which ConvBNFusion and its like have multiplied before; products
     are packed one by one, each in addition to its original.
     """
-    steps = optimize(graph, blocked=block > 0, block=block)
+    steps = optimize(graph, blocked=block > 0, block=block, casts=True)
     blocked, packed = _read((step for step in steps if step.is_blocked), {"Conv": (1,)}), _read(steps, PACKED)
     # What fusions change is new, and in memory.
     changed = _read((step for step in steps if any(node.op_type in _MULTIPLIES for node in step.absorbed)), {"Conv": (1,)})
@@ -238,10 +238,22 @@ def activations_of(predictor: Predictor, report: CostReport) -> int:
     """The peak of the activations in bytes, as far as they are known.
 
     Runtimes of microcontrollers do not write a sum over its residual: Vela needs exactly these bytes more than onnxruntime.
+    What is not a CPU has kernels for float16.
     """
     if predictor.kind == "microcontroller":
         return _with_sums_apart(Same(report))
+    graph = report.graph
+    if any(tensor.dtype == "float16" for tensor in (*graph.inputs, *graph.outputs, *graph.constants.values())):
+        return _without_casts(Same(report))
     return report.memory.peak_activation_bytes or 0
+
+
+@lru_cache(maxsize=32)
+def _without_casts(key: Same) -> int:
+    try:
+        return plan_memory(key.report.graph, casts=False).peak.nbytes
+    except UnknownShape:
+        return 0
 
 
 @lru_cache(maxsize=32)

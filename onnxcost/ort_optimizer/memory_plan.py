@@ -74,14 +74,15 @@ class MemoryPlan(NamedTuple):
         return MemoryPeak(nbytes, self.nodes[place], tensors, self.workspaces[place])
 
 
-def plan_memory(graph: Graph, block: int = BLOCK) -> MemoryPlan:
+def plan_memory(graph: Graph, block: int = BLOCK, *, casts: bool = True) -> MemoryPlan:
     """The memory of activations on a CPU as onnxruntime plans it: the inputs that are read, the buffers that kernels fill, and
     their workspaces. ``block`` are the channels in a block of convolutions, 0 without that layout: by default those of AVX-512,
-    so that the figure is the same on every machine. Raises UnknownShape.
+    so that the figure is the same on every machine. Values of float16 are computed in float32, between ``casts``, where x86
+    CPUs have no kernel for it. Raises UnknownShape.
     """
-    executed = _executed(graph, block)
+    executed = _executed(graph, block, casts=casts)
     buffers = _fill(executed, IN_PLACE, are_kept=True)
-    workspaces = [_inside(graph, node, block) if node.branches else workspace_of(node) for node in executed.nodes]
+    workspaces = [_inside(graph, node, block, casts=casts) if node.branches else workspace_of(node) for node in executed.nodes]
     returned = {tensor.name for tensor in graph.outputs}
     for place, node in enumerate(executed.nodes):
         if _is_gemm(node) and node.out.rank > 2 and node.out.name in returned:  # the Reshape of the matrix copies it
@@ -95,11 +96,10 @@ def plan_memory(graph: Graph, block: int = BLOCK) -> MemoryPlan:
     return MemoryPlan(_read_inputs(graph), executed.nodes, buffers, workspaces)
 
 
-def _inside(graph: Graph, node: Node, block: int) -> int:
+def _inside(graph: Graph, node: Node, block: int, *, casts: bool) -> int:
     """The most that a branch of an If takes in addition to the outputs, if the graph does not show which one runs."""
-    inner = (
-        plan_memory(replace(graph, inputs=(), outputs=(), nodes=branch), block).peak.nbytes for branch in node.branches.values()
-    )
+    branches = (replace(graph, inputs=(), outputs=(), nodes=branch) for branch in node.branches.values())
+    inner = (plan_memory(branch, block, casts=casts).peak.nbytes for branch in branches)
     return max(max(inner, default=0) - sum(tensor.nbytes for tensor in node.outputs if tensor is not None), 0)
 
 
@@ -188,10 +188,10 @@ def buffers_of(graph: Graph, in_place: Mapping[str, int] = IN_PLACE, *, are_kept
     return _fill(_executed(graph, block), in_place, are_kept=are_kept)
 
 
-def _executed(graph: Graph, block: int) -> Graph:
+def _executed(graph: Graph, block: int, *, casts: bool = False) -> Graph:
     """The graph of the kernels that run, in their order."""
     with suppress(*MISFITS):  # nothing is fused if a node does not fit its operator
-        graph = list_kernels(graph, block=block)
+        graph = list_kernels(graph, block=block, casts=casts)
     return graph
 
 

@@ -31,12 +31,12 @@ def optimize(graph: Graph, *, blocked: bool, block: int = BLOCK, casts: bool = F
     return tuple(add_reuse_distances(_lay_out(graph, steps, block=block if blocked else 0)))
 
 
-def list_kernels(graph: Graph, *, block: int) -> Graph:
+def list_kernels(graph: Graph, *, block: int, casts: bool = False) -> Graph:
     """The graph with a node for each kernel that runs, in onnxruntime's order; with ``block`` channels in a block also for the
-    reorders to other layouts and back, and with channels that are padded to whole blocks. 0 stands for no such layouts. Types
-    are those of the model, as on devices that have kernels for float16.
+    reorders to other layouts and back, and with channels that are padded to whole blocks. 0 stands for no such layouts.
+    ``casts`` as for ``optimize``; without, types are those of the model.
     """
-    graph, steps = _fuse(graph, casts=False)
+    graph, steps = _fuse(graph, casts=casts)
     steps, ranks = _in_order(graph, steps)
     laid_out = _lay_out(graph, steps, block=block) if block else steps
     if laid_out == steps:

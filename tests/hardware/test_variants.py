@@ -9,7 +9,8 @@ from tests.hardware.machines import MATMUL, report
 def test_bytes_shrink_and_work_is_the_same() -> None:
     half, eight = (retype_report(MATMUL, {"float32": dtype}) for dtype in ("float16", "int8"))
     assert [made.memory.weight_bytes for made in (MATMUL, half, eight)] == [4_000_000, 2_000_000, 1_000_000]
-    assert [made.memory.peak_activation_bytes for made in (MATMUL, half, eight)] == [8_000, 4_000, 2_000]
+    # On a CPU the product of halves is one of floats: x, its copy in floats, and the result in floats.
+    assert [made.memory.peak_activation_bytes for made in (MATMUL, half, eight)] == [8_000, 2_000 + 4_000 + 4_000, 2_000]
     assert [made.whole.traffic.total for made in (MATMUL, half, eight)] == [4_008_000, 2_004_000, 1_002_000]
     assert {made.macs for made in (MATMUL, half, eight)} == {1_000_000}
     assert [cost.dtype for cost in eight.counted] == ["int8"]

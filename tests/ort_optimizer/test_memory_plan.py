@@ -395,3 +395,26 @@ def test_the_working_set_of_a_loop_is_that_of_its_body() -> None:
     assert whole >= 4 * (32 * 32 + 128 * 128)
     assert max(sizes) == whole
     assert 4 * (32 * 32 + 4 * 32) <= min(sizes) < 4 * 128 * 128
+
+
+HALVES = (
+    "t = Conv(x, k) y = Relu(t)",
+    "t = Conv(x, k) u = Sigmoid(t) v = Conv(u, k) y = Add(v, x)",
+    "t = Transpose<perm = [0, 2, 3, 1]>(x) u = Add(t, t) v = Erf(u) y = Transpose<perm = [0, 3, 1, 2]>(v)",
+    "t = Concat<axis = 1>(x, x) u = Split<axis = 1, num_outputs = 2>(t) y = Identity(u)",
+    "t = MaxPool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(x) u = Neg(t) y = Mul(u, x)",
+)
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+@pytest.mark.parametrize("body", HALVES)
+def test_halves_take_the_memory_of_floats_on_a_cpu(body: str, tmp_path: Path) -> None:
+    """Few operators have a kernel for float16: the others read and write copies in float32."""
+    body = body.replace("u = Split", "u, rest = Split")
+    text = f"(float16[1,8,16,16] x) => (float16[1,8,16,16] y) {{ k = Cast<to = 10>(w) {body} }}"
+    made = modeltext.model(text, opset=18, w=(8, 8, 1, 1))
+    feeds = {"x": np.ones((1, 8, 16, 16), np.float16)}
+    nodes = allocated(made.SerializeToString(), feeds, "ORT_ENABLE_ALL", tmp_path, are_kept=True)
+    in_use = [int(each["mem_bytes_requested_in_use"]) for each in nodes]
+    before = in_use[0] - int(nodes[0]["mem_requested_in_use_delta"])
+    assert onnxcost.estimate(made).memory.peak_activation_bytes == max(in_use) - before + 2 * 8 * 16 * 16
