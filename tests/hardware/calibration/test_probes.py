@@ -20,8 +20,6 @@ LARGE = frozenset({"cold", "cold-vector", "cold-nbits", "cold-conv"})
 DIFFERENT = {
     # The last value is the model's output, and what makes that takes no HardSwish in.
     "fused-hard": {"HardSigmoid": -1, "Mul": -1},
-    # A Transpose is a part of the product behind it.
-    "call": {"Transpose": 4},
 }
 """How many more of an operator run after us."""
 
