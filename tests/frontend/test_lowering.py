@@ -7,6 +7,8 @@ from typing import Any
 import onnx
 import pytest
 
+from onnxcost.frontend.lowering import BLOCKED, note_true_channels
+from tests.graphs import node, tensor
 from tests.modeltext import graph_of, model
 
 ATTRIBUTES = {
@@ -91,3 +93,15 @@ def test_dims_that_are_known_before_a_run_keep_their_symbols() -> None:
     assert (found["x"], found["a"]) == (("batch", 6), ("batch", 6))
     assert None in found.get("b", (None,))
     assert graph_of(model("(float[1,6] x) => (float[1,6] y) { y = Relu(x) }")).symbolic_dims is None
+
+
+def test_channels_before_they_are_padded() -> None:
+    """Five of the input and twelve of the output; of two padded blocks behind each other nothing says which are padded."""
+    sizes = {"x": 5, "r": 8, "s": 8, "k": 16, "c": 16, "y": 12}
+    x, r, s, k, c, y = (tensor(name, 1, size, 4, 4) for name, size in sizes.items())
+    first, last = node(f"{BLOCKED}.ReorderInput", [x], [r]), node(f"{BLOCKED}.ReorderOutput", [c], [y], channels=12)
+    joined, bounded = node("Concat", [r, r], [k], axis=1), node("Relu", [r], [s])
+    for read, between, expected in ((r, (), 5), (k, (joined,), None), (s, (bounded,), 5)):
+        conv = node(f"{BLOCKED}.Conv", [read, None, None, None], [c], kernel_shape=(1, 1))
+        noted = note_true_channels([first, *between, conv, last])[-2]
+        assert (noted.attributes.get("channels"), noted.attributes.get("input_channels")) == (12, expected)

@@ -278,7 +278,7 @@ def gated_delta_net(node: Node) -> Work:
     widths = (heads * size, heads * size, value_heads * value_size, max(heads, value_heads) * value_size)
     query, key, value, out = (Tensor("", node.x.dtype, (1, tokens, width)) for width in widths)
     attributes = {"q_num_heads": heads, "kv_num_heads": value_heads, "update_rule": read.get("update_rule", "gated_delta")}
-    steps = linear_attention(Node("", "", "", (query, key, value, None, decay, node.input(5)), (out,), attributes))
+    steps = linear_attention(Node("", "", "", (query, key, value, None, decay), (out,), attributes))
     return steps + normed + (decay.size if decay else 0) * gated + tokens * value_heads * beta
 
 
