@@ -73,6 +73,11 @@ BODIES = [
     ("6,3,4", "r = Slice(a, a0, a1, a1) s = Slice(a, a1, a3, a1) u = ReduceSum(s, a1) y = Add(r, u)"),
     ("6,3,4", "r = Gather<axis = 1>(a, i0) s = Slice(a, a1, a3, a1) u = ReduceSum<keepdims = 0>(s, a1) y = Add(r, u)"),
     ("6,3,4", "r = Gather<axis = 1>(a, a0) s = Slice(a, a1, a3, a1) y = Mul(r, s)"),
+    ("6,1,4", "r = Gather<axis = 1>(a, i0) y = MatMul(r, w)"),
+    ("6,1,4", "r = Slice(a, a0, a1, a1) s = Neg(r) y = MatMul(s, w)"),
+    ("6,2,4", "r = Gather<axis = 1>(a, i0) s = Gather<axis = 1>(a, i0) u = MatMul(r, w) v = MatMul(s, w) y = Mul(u, v)"),
+    # Transposes alone.
+    ("6,3,4", "r = Transpose<perm = [0, 2, 1]>(x) y = Transpose<perm = [1, 2, 0]>(r)"),
     ("6,3,4", "r = Slice(a, a0, a2, a1) s = Slice(a, a1, a3, a1) y = Add(r, s)"),
     ("6,3,4", "r = Slice(a, a0, a1, a1) s = Slice(a, a1, a2, a1) y = Add(r, s)"),
     ("6,3,4", "r = Slice(a, a0, a1, a1) s = Slice(a, a1, a3, a2) u = ReduceSum(s, a2) y = Add(r, u)"),
