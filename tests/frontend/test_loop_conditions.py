@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto
 
 import onnxcost
+from onnxcost.frontend import loops
 from tests.modeltext import model
 
 ADD, SUB = "k1 = Add(k, one)", "k1 = Sub(k, one)"
@@ -53,19 +54,22 @@ NUMBERS = ("INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "UINT
 
 
 @pytest.mark.parametrize("dtype", NUMBERS)
-def test_counted_in_each_type(dtype: str) -> None:
+def test_counted_in_each_type(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "UNROLLED", 0)
     code = TensorProto.DataType.Value(dtype)
     text = f"""(float[2,4] x) => (float y) <bool go = {{1}}, int64 k0 = {{0}}, {LIMITS}> {{ t = Cast <to = {code}> (ten)
         y, last = Loop (, go, x, k0) <body = b (int64 i, bool c, float[2,4] a, int64 k)
-            => (bool again, float[2,4] o, int64 k1) {{ o = MatMul(a, w) {ADD} f = Cast <to = {code}> (k1) again = Less(f, t) }}> }}"""
+            => (bool again, float[2,4] o, int64 k1) {{
+                o = MatMul(a, w) {ADD} f = Cast <to = {code}> (k1) again = Less(f, t) }}> }}"""
     report = onnxcost.estimate(model(text, w=(4, 4)))
     assert (report.macs, report.complete) == (32 * 10, True)
 
 
 @pytest.mark.parametrize(("dtype", "most"), [("FLOAT16", 2**11), ("BFLOAT16", 2**8), ("FLOAT", 2**24), ("DOUBLE", 2**53)])
 @pytest.mark.parametrize(("more", "trips"), [(0, 3), (2, 1)], ids=["the last one", "too large"])
-def test_whole_numbers_of_floats(dtype: str, most: int, more: int, trips: int) -> None:
+def test_whole_numbers_of_floats(dtype: str, most: int, more: int, trips: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to this number a type of floats has all of them; where a counter gets beyond it, the loop counts as one iteration."""
+    monkeypatch.setattr(loops, "UNROLLED", 0)
     code, limits = TensorProto.DataType.Value(dtype), f"int64 k0 = {{{most - 3}}}, int64 end = {{{most + more}}}, {LIMITS}"
     text = f"""(float[2,4] x) => (float y) <bool go = {{1}}, {limits}> {{
         t = Cast <to = {code}> (end) f0 = Cast <to = {code}> (k0) n = Cast <to = {code}> (one)
