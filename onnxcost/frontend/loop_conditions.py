@@ -52,9 +52,9 @@ def count_iterations(
     except _Open:
         return None
     trips = next((trip + 1 for trip in sorted({0, *body.turns}) if trip >= 0 and not goes_on(trip)), None)
-    return (
-        None if trips is None or any(abs(each.start + (trips - 1) * each.step) > most for each, most in body.floats) else trips
-    )
+    if trips is None or any(abs(each.start + (trips - 1) * each.step) > most for each, most in body.floats):
+        return None
+    return trips
 
 
 class _Body:
