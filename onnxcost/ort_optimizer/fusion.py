@@ -367,6 +367,8 @@ def _changes_nothing(node: Node) -> bool:
 
 def _with_constants(node: Node, names: Set[str], is_constant: bool) -> Node:
     """The node with the inputs of these names marked as constants, or as values."""
+    if names.isdisjoint(node.reads):
+        return node
     if names.isdisjoint([t.name for t in node.inputs if t is not None and t.is_constant != is_constant]):
         return node
     return node.rewire([replace(t, is_constant=is_constant) if t is not None and t.name in names else t for t in node.inputs])

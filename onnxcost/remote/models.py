@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from onnxcost.errors import InputError
 from onnxcost.files import MODEL_NAME
-from onnxcost.remote.http import HttpFile
 from onnxcost.remote.urls import (
     SECONDS,
     RemoteFile,
@@ -37,6 +36,8 @@ class Listed(NamedTuple):
 
 def open_remote(url: str, first: int = FIRST) -> RemoteFile:
     """The model at a URL, with its first bytes. Raises InputError if it cannot be read, or if a package is missing."""
+    from onnxcost.remote.http import HttpFile  # which no file needs
+
     with explain_errors(url):
         if found := _HUB.fullmatch(url):
             from huggingface_hub import hf_hub_url
