@@ -238,8 +238,8 @@ class Caveat(NamedTuple):
 class Graph:
     """A shaped model. ``nodes`` are in execution order; ``constants`` are what the file stores: initializers and the values
     of Constant nodes, by name. ``symbolic_dims`` are the dims of values as far as a runtime knows them before a run, open ones
-    by their symbols; None if it knows them all. ``overridable`` are the constants that are listed among the model's inputs
-    too, so that a caller may replace them: no runtime folds those.
+    by their symbols; None if it knows them all. ``unfolded`` are the constants that no runtime folds: those that
+    are listed among the model's inputs, too, so that a caller may replace them, and those that loops carry unchanged.
     """
 
     name: str
@@ -255,7 +255,7 @@ class Graph:
     opsets: Mapping[str, int] = field(default_factory=dict)
     file_bytes: int = 0
     symbolic_dims: Mapping[str, tuple[Dim, ...]] | None = None
-    overridable: frozenset[str] = frozenset()
+    unfolded: frozenset[str] = frozenset()
 
     @cached_property
     def uses(self) -> DefUse:

@@ -176,10 +176,11 @@ class ShapedModel:
 
     If the branches of an If have outputs of different ranks (``has_ranks``), ``rank_of`` says which shape counts: the larger
     (-1), the smaller (0) or none. ``trips`` are the user's, by the names of the ``loops``, and so are ``fixed``, the types of
-    outputs that inference may leave open; ``unrolled`` is the number of steps that unrolling has created so far, ``walked``
-    that of visited nodes, constants and declared values of bodies, ``held`` that of tensors in sequences. ``stored`` has, by
-    the identity of a body's graph or Constant node, that object and its constants: a body is stored once, however often it is
-    walked. The Constant nodes of functions are in it under the mark that their copies share.
+    outputs that inference may leave open; ``carried`` are the constants that loops keep as they are. ``unrolled`` is the number
+    of steps that unrolling has created so far, ``walked`` that of visited nodes, constants and declared values of bodies,
+    ``held`` that of tensors in sequences. ``stored`` has, by the identity of a body's graph or Constant node, that object and
+    its constants: a body is stored once, however often it is walked. The Constant nodes of functions are in it under the mark
+    that their copies share.
     """
 
     model: ModelProto
@@ -194,6 +195,7 @@ class ShapedModel:
     dims: tuple[BoundDim, ...] = ()
     caveats: list[Caveat] = field(default_factory=list)
     loops: list[str] = field(default_factory=list)
+    carried: set[str] = field(default_factory=set)
     unrolled: int = 0
     walked: int = 0
     held: int = 0
@@ -201,6 +203,10 @@ class ShapedModel:
     has_ranks: bool = False
     stored: dict[int | str, tuple[Any, dict[str, Value]]] = field(default_factory=dict)
     graphs: StoredGraphs = field(default_factory=StoredGraphs)
+
+    def note_carried(self, carried: Sequence[Value], kept: Sequence[bool]) -> None:
+        """Add what a loop carries and keeps as it is to ``carried``."""
+        self.carried.update(value.name for value, is_kept in zip(carried, kept, strict=True) if is_kept and value.is_constant)
 
 
 def read_initial(step: Step, values: Sequence[Value | None]) -> list[Step]:

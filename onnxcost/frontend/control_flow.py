@@ -130,6 +130,7 @@ def run_scan(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     axes = [1] * count if batched else _axes(step, "scan_input_axes", count)
     found.loops.append(step.name)
     kept = find_unchanged(graph, 0, 0, states)
+    found.note_carried(states, kept)
     step.idle = read_initial(step, [value for value, is_kept in zip(states, kept, strict=True) if not is_kept])
     trips, batch = _dim(sequences[0], axes[0]), _dim(sequences[0], 0) if batched else 1
     if trips is None or trips >= NO_LIMIT:

@@ -54,6 +54,7 @@ def run_loop(step: Step, body: Body, found: ShapedModel, steps: list[Step]) -> N
     count, condition, *rest = [*step.inputs, None, None][: max(2, len(step.inputs))]
     carried = [value for value in rest if value is not None]
     kept = find_unchanged(graph, 2, 1, carried)
+    found.note_carried(carried, kept)
     step.idle = read_initial(step, [value for value, is_kept in zip(carried, kept, strict=True) if not is_kept])
     if step.execution is not None:
         if not step.passes("body"):  # its constants are loaded nevertheless

@@ -49,8 +49,10 @@ def lower(skeleton: Skeleton, found: ShapedModel) -> Graph:
         ir_version=model.ir_version,
         opsets=dict(found.opsets),
         file_bytes=skeleton.file_bytes,
-        overridable=frozenset([value.name for value in model.graph.input[:]]).intersection(
-            found.constants if model.ir_version > _ALL_LISTED else ()
+        unfolded=frozenset(found.carried).union(
+            [value.name for value in model.graph.input[:] if value.name in found.constants]
+            if model.ir_version > _ALL_LISTED
+            else ()
         ),
         symbolic_dims=_SymbolicDims(model, found.dims) if found.dims and len(found.steps) <= MOST_SYMBOLIC else None,
     )

@@ -109,7 +109,7 @@ def _process(key: Same, block: int) -> Process:
     try:
         folded = fold_constants(graph)
         read = (tensor for node in folded.nodes for tensor in node.inputs if tensor is not None)
-        stored = graph.overridable
+        stored = graph.unfolded
         weights = {t.name: t.nbytes for t in read if t.is_shaped and (t.is_constant or t.name in stored)}
         plan = plan_memory(graph, block)
         later = largest_live_sum(buffer for buffer in plan.buffers if not buffer.is_returned)

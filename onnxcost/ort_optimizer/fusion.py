@@ -330,10 +330,10 @@ def fold_constants(graph: Graph) -> Graph:
     that a caller may override count as values, and so does what is computed from them. Kept are a DequantizeLinear, for the
     integer operators that may absorb it, and nodes whose outputs have no length before they run.
     """
-    known = set(graph.constants) - graph.overridable
+    known = set(graph.constants) - graph.unfolded
     fixed, returned = not graph.dims, {tensor.name for tensor in graph.outputs}
     kept: list[Node] = []
-    variable, unsized = set(graph.overridable), set[str]()
+    variable, unsized = set(graph.unfolded), set[str]()
     for node in graph.nodes:
         node, key = _with_constants(node, variable, False) if variable else node, node.key
         constant = known.issuperset(node.reads) or known.issuperset(
