@@ -32,7 +32,7 @@ class Family(NamedTuple):
 
 _PRODUCTS = ("MACs", "inputs", "weights", "outputs")
 _GEMM = Family(_PRODUCTS, by.gemm, in_blocks=True)
-_CONV = Family(("MACs", "copies", "strided copies", "weights", "outputs", "products"), by.conv, in_blocks=True)
+_CONV = Family(("MACs", "copies", "copied rows", "strided copies", "weights", "outputs", "products"), by.conv, in_blocks=True)
 _BLOCKS = Family((*_PRODUCTS, "MACs by blocks"), by.blocked_conv, in_blocks=True)
 _INTEGER_CONV = Family(_PRODUCTS, by.integer_conv, in_blocks=True)
 _LOW_BITS = Family((*_PRODUCTS, "partial sums"), by.low_bit_gemm)
@@ -51,7 +51,7 @@ FAMILIES: Mapping[str, Family] = {
     **dict.fromkeys(("conv-int8-ragged", "conv-int8-signed-depthwise", "conv-int8-signed-ragged"), _DEPTHWISE),
     **dict.fromkeys(("conv-plain", "conv-plain-grouped", "conv-plain-pointwise"), _CONV),
     "conv-plain-depthwise": Family(
-        ("MACs", "copies", "strided copies", "outputs", "products"), by.plain_depthwise, in_blocks=True
+        ("MACs", "copies", "copied rows", "strided copies", "outputs", "products"), by.plain_depthwise, in_blocks=True
     ),
     **dict.fromkeys(("conv-int8", "conv-int8-grouped", "conv-int8-signed", "conv-int8-signed-grouped"), _INTEGER_CONV),
     "conv-integer": _INTEGER_CONV,
@@ -87,7 +87,7 @@ FAMILIES: Mapping[str, Family] = {
     "instancenorm": Family(("elements", "channels"), by.channels),
     "fourier": Family(("butterflies",), by.butterflies),
     "nonzero": _ELEMENTS,
-    "topk": Family(("elements", "selected"), by.selected),
+    "topk": Family(("elements", "insertions", "comparisons"), by.selected),
     "cumsum": Family(("elements", "runs"), by.runs),
     **dict.fromkeys(("grid-sample", "grid-sample-slow"), Family(("outputs", "positions", "neighbors"), by.sampled)),
     "roi-align": Family(("outputs", "samples"), by.region_samples),

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import gcd, log2, prod
+from math import gcd, log, log2, prod
 
 from onnxcost.formulas import select_formulas
 from onnxcost.formulas.ml import classes_of, rows_of
@@ -75,9 +75,9 @@ SHARES_BUFFER = "past_present_share_buffer"
 
 
 def conv(node: Node, block: int) -> Quantities:
-    """MACs, the elements of all windows that are copied to the columns of a matrix, row by row or, with strides, one by one,
-    those of the weights and the output, and the products: one for each image and group, with a column for each position of the
-    output.
+    """MACs, the elements of all windows that are copied to the columns of a matrix, and the rows in which they are copied, or,
+    with strides, the elements alone; those of the weights and the output, and the products: one for each image and group, with
+    a column for each position of the output.
     """
     weight, positions = node.required(weight_of(node)), prod(node.out.shape[2:])
     products = node.x.shape[0] * int(node.attributes.get("group", 1))
@@ -85,14 +85,15 @@ def conv(node: Node, block: int) -> Quantities:
     copied = node.x.shape[0] * node.x.shape[1] * positions * prod(weight.shape[2:])
     macs = node.out.size * filled * prod(weight.shape[1:])
     strides, _ = window_steps(node, len(weight.shape) - 2)
-    copies = (0.0, float(copied)) if max(strides, default=1) > 1 else (float(copied), 0.0)
+    rows = copied / max(node.out.shape[-1], 1)
+    copies = (0.0, 0.0, float(copied)) if max(strides, default=1) > 1 else (float(copied), rows, 0.0)
     return (macs, *copies, float(weight.size * node.x.shape[0]), float(node.out.size), float(products))
 
 
 def plain_depthwise(node: Node, block: int) -> Quantities:
     """As ``conv``, without the weights, of which each product has few."""
-    macs, copied, strided, _, outputs, products = conv(node, block)
-    return (macs, copied, strided, outputs, products)
+    macs, *copies, _, outputs, products = conv(node, block)
+    return (macs, *copies, outputs, products)
 
 
 def integer_conv(node: Node, block: int) -> Quantities:
@@ -335,8 +336,13 @@ def reduced_across(node: Node) -> Quantities:
 
 
 def selected(node: Node) -> Quantities:
-    """Elements, and those that are selected."""
-    return (float(node.x.size), float(node.out.size))
+    """Elements, how often one is among the k largest of a row so far, in the mean k·(1 + ln(n/k)) times, and the comparisons
+    that put the selected ones in order.
+    """
+    axis = int(node.attributes.get("axis", -1))
+    length, count = node.x.shape[axis], max(node.out.shape[axis], 1)
+    found = node.out.size * (1 + log(max(length / count, 1)))
+    return (float(node.x.size), found, node.out.size * log2(count + 1))
 
 
 def runs(node: Node) -> Quantities:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import log, log2
 
 import pytest
 
@@ -175,7 +176,7 @@ FILTER, OTHER = tensor("w", 8, 8, 1, 1, constant=True), tensor("r", 1, 8, 4, 4)
 POINT, POINT_MADE = tensor("x", 1, 8, 1, 1), tensor("y", 1, 8, 1, 1)
 CALL = KernelRun("call", ())
 GEMM = KernelRun("gemm", (2048.0, 128.0, 512.0, 64.0))
-CONV = KernelRun("conv-plain-pointwise", (1024.0, 128.0, 0.0, 64.0, 128.0, 1.0))
+CONV = KernelRun("conv-plain-pointwise", (1024.0, 128.0, 32.0, 0.0, 64.0, 128.0, 1.0))
 BLOCKED = KernelRun("conv-blocked-first", (2048.0, 128.0, 128.0, 256.0, 2048.0))
 
 
@@ -203,7 +204,7 @@ BLOCKED = KernelRun("conv-blocked-first", (2048.0, 128.0, 128.0, 256.0, 2048.0))
         # Outside the blocked layout, products hide the reading of weights, but for those of a single position.
         (FusedNode(node("Conv", [IMAGE, FILTER], [MADE])), [CONV, CALL]),
         (FusedNode(node("Conv", [POINT, FILTER], [POINT_MADE])),
-         [KernelRun("conv-plain-pointwise", (64.0, 8.0, 0.0, 64.0, 8.0, 1.0)), CALL, KernelRun("cold-vector", (256.0,))]),
+         [KernelRun("conv-plain-pointwise", (64.0, 8.0, 8.0, 0.0, 64.0, 8.0, 1.0)), CALL, KernelRun("cold-vector", (256.0,))]),
         # What is added, what is bounded, and what is brought there first.
         (FusedNode(node("Conv", [IMAGE, FILTER], [MADE]), residuals=(OTHER,)), [CONV, CALL, KernelRun("residual", (128.0,))]),
         (FusedNode(node("Conv", [IMAGE, FILTER], [MADE]), (node("Clip", [MADE], [MADE]),), is_blocked=True, reordered=(OTHER,)),
@@ -252,12 +253,12 @@ QUANTITIES = [
      (75 * 36, 75, 108, 25 * 36)),
     # Columns: 16 positions are 4 vectors, 5 are filled up to 8, one stays one; each image reads the weights again.
     (node("Conv", [floats(1, 3, 6, 6), floats(4, 3, 3, 3)], [floats(1, 4, 4, 4)]), "conv-plain",
-     (64 * 27, 16 * 27, 0, 108, 64, 1)),
+     (64 * 27, 16 * 27, 4 * 27, 0, 108, 64, 1)),
     # With strides, elements are copied one by one.
     (node("Conv", [floats(1, 3, 9, 9), floats(4, 3, 3, 3)], [floats(1, 4, 4, 4)], strides=(2, 2)), "conv-plain",
-     (64 * 27, 0, 16 * 27, 108, 64, 1)),
-    (node("Conv", [floats(2, 3, 7), floats(4, 3, 3)], [floats(2, 4, 5)]), "conv-plain", (64 * 9, 10 * 9, 0, 72, 40, 2)),
-    (node("Conv", [floats(1, 3, 3), floats(4, 3, 3)], [floats(1, 4, 1)]), "conv-plain", (4 * 9, 9, 0, 36, 4, 1)),
+     (64 * 27, 0, 0, 16 * 27, 108, 64, 1)),
+    (node("Conv", [floats(2, 3, 7), floats(4, 3, 3)], [floats(2, 4, 5)]), "conv-plain", (64 * 9, 10 * 9, 2 * 9, 0, 72, 40, 2)),
+    (node("Conv", [floats(1, 3, 3), floats(4, 3, 3)], [floats(1, 4, 1)]), "conv-plain", (4 * 9, 9, 9, 0, 36, 4, 1)),
     (node("Gemm", [floats(4, 3), floats(3, 5, constant=True)], [floats(4, 5)]), "gemm", (4 * 8 * 3, 12, 15, 32)),
     (node("Gemm", [floats(1, 3), floats(3, 5, constant=True)], [floats(1, 5)]), "gemm", (15, 3, 15, 5)),
     # Two channels a group are filled up to a vector.
@@ -281,7 +282,7 @@ QUANTITIES = [
      "skip-rmsnorm", (24, 6)),
     # MACs, filled up to whole vectors, copies of the windows, weights, outputs, and a product for each channel.
     (node("Conv", [floats(1, 8, 6, 6), floats(8, 1, 3, 3)], [floats(1, 8, 4, 4)], group=8), "conv-plain-depthwise",
-     (128 * 9, 8 * 16 * 9, 0, 128, 8)),
+     (128 * 9, 8 * 16 * 9, 8 * 4 * 9, 0, 128, 8)),
     # Both directions: MACs of inputs and of states, steps, weights.
     (node("LSTM", [floats(5, 2, 3), floats(1, 16, 3), floats(1, 16, 4)], [floats(5, 1, 2, 4)]), "recurrent",
      (480, 640, 5, 112)),
@@ -366,7 +367,7 @@ QUANTITIES = [
     (node("Resize", [floats(1, 1, 4, 4)], [floats(1, 1, 2, 2)], mode="cubic"), "resize-cubic", (4, 4)),
     # Elements, and what is found of them; runs of 4 behind the axis, single elements on the last one.
     (node("NonZero", [floats(3, 4)], [tensor("y", 2, 12, dtype="int64")]), "nonzero", (24,)),
-    (node("TopK", [floats(3, 8), tensor("k", 1, dtype="int64")], [floats(3, 2)]), "topk", (24, 6)),
+    (node("TopK", [floats(3, 8), tensor("k", 1, dtype="int64")], [floats(3, 2)]), "topk", (24, 6 * (1 + log(4)), 6 * log2(3))),
     (node("CumSum", [floats(2, 3, 4), Tensor("a", "int64", (), value=(1,))], [floats(2, 3, 4)]), "cumsum", (24, 6)),
     (node("CumSum", [floats(2, 3, 4), Tensor("a", "int64", (), value=(-1,))], [floats(2, 3, 4)]), "cumsum", (24, 24)),
     # Outputs, positions, and the pixels around each: 2 × 2, 4 × 4, the nearest.

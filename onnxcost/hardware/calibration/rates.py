@@ -184,7 +184,8 @@ class Speeds:
             return None
         wanted = len(rates.points[0].quantities)
         quantities = (*task.quantities, *(0.0,) * wanted)[:wanted]
-        return task.times * rates.seconds(quantities)
+        call = rates.coefficients[0] if task.family in PARTS else 0.0
+        return task.times * max(rates.seconds(quantities) - call, 0.0)
 
     def _seconds_a_byte(self, family: str, footprint: float) -> float:
         """The extra time per byte of data that is in no cache, interpolated by the logarithm of the footprint."""
