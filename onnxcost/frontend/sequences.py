@@ -147,7 +147,7 @@ def _concat(step: Step, opsets: Opsets) -> None:
     if is_new:
         dims.insert(axis, len(held))
     elif axis < len(dims):
-        dims[axis] = sum(size for value in held if (size := (value.dims or ())[axis]) is not None and isinstance(size, int))
+        dims[axis] = sum(size for value in held if isinstance(size := (value.dims or ())[axis], int))
     output.learn(tensor_type(first.type.tensor_type.elem_type, dims))
     output.is_bound = any(value.is_bound for value in held)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import onnx
@@ -69,8 +70,10 @@ def facts_of(node: Node) -> Iterator[tuple[str, Any]]:
         role = role_of(node, place)
         yield f"indices of {place}", attempt(role.count_indices, node)
         yield f"numbers of {place}", attempt(role.find_numbers, node)
-        yield f"fan-in of {place}", attempt(lambda node, role=role, t=tensor: role.fan_in and role.fan_in(node, t), node)
-        yield f"weights in {place}", attempt(lambda node, role=role, t=tensor: role.packed and role.packed(node, t), node)
+        if tensor is not None and role.fan_in is not None:
+            yield f"fan-in of {place}", attempt(partial(role.fan_in, dims=tensor.dims), node)
+        if tensor is not None and role.packed is not None:
+            yield f"weights in {place}", attempt(lambda node, role=role, tensor=tensor: role.packed(node, tensor), node)
 
 
 def differences(node: Node) -> dict[str, tuple[Any, Any]]:

@@ -251,6 +251,8 @@ QUANTITIES = [
      (48, 12, 12, 16)),
     (node("ConvTranspose", [floats(1, 3, 5, 5), floats(3, 4, 3, 3)], [floats(1, 4, 7, 7)]), "conv-transposed",
      (75 * 36, 75, 108, 25 * 36)),
+    (node("MatMul", [floats(2, 3, 4), floats(4, 5)], [floats(2, 3, 5)]), "matmul", (192, 24, 20, 48, 1)),
+    (node("MatMul", [floats(2, 3, 4), floats(2, 4, 5)], [floats(2, 3, 5)]), "matmul", (192, 24, 40, 48, 2)),
     # Columns: 16 positions are 4 vectors, 5 are filled up to 8, one stays one; each image reads the weights again.
     (node("Conv", [floats(1, 3, 6, 6), floats(4, 3, 3, 3)], [floats(1, 4, 4, 4)]), "conv-plain",
      (64 * 27, 16 * 27, 4 * 27, 0, 108, 64, 1)),

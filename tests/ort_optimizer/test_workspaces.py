@@ -193,6 +193,8 @@ CASES = (
     Case(QMOE.format(""), "float[16,64] x, float[16,1] r", 136960, QUANTIZED_EXPERT | {"s": (1, 256), "t": (1, 64)}),
     Case(QMOE.format(", block_size = 32"), "float[16,64] x, float[16,1] r", 38656,
          QUANTIZED_EXPERT | {"s": (1, 256, 2), "t": (1, 64, 4)}),
+    Case(QMOE.format(""), "float[16,256] x, float[16,1] r", 469952,
+         {"w": ("uint8", (1, 256, 128)), "v": ("uint8", (1, 256, 64)), "s": (1, 256), "t": (1, 256)}),
     Case('Einsum<equation = "ij,jk,kl->il">(x, w, v)', "float[64,96] x, float[96,128] w, float[128,32] v", 90112),
     Case('Einsum<equation = "ijk,kl->ijl">(x, w)', "float[8,32,64] x, float[64,48] w", 61440),
     Case('Einsum<equation = "bij,bkj->bik">(x, w)', "float[4,64,96] x, float[4,128,96] w", 524288),
@@ -244,12 +246,12 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.call} {case.inputs}")
 def test_as_onnxruntime_allocates(case: Case) -> None:
-    """Not more; less by 1 % or what small tables and rounded sizes take, which are not estimated."""
+    """Not more; less by what small tables and rounded sizes take, which are not estimated."""
     batch = 2 if "int32[2] s" in case.inputs else 1
     values = {"t": 128, "s": [127] * batch} if "GroupQuery" in case.call else {}
     values |= {"c": [1.0, 1.0, 0.5, 0.5]} if "Resize" in case.call else {}
     found = workspace_of(graph_of(case.model(), values=values).nodes[-1])
-    assert case.measured - max(1024, case.measured // 100) <= found <= case.measured
+    assert case.measured - (8192 if "Resize" in case.call else 1024) <= found <= case.measured
 
 
 def test_transposed_weights_make_no_larger_states() -> None:
