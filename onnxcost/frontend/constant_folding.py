@@ -24,7 +24,7 @@ def is_repeatable(step: Step) -> bool:
 def can_fold(step: Step) -> bool:
     """Whether the step's outputs are small and follow only from known values."""
     if step.node.op_type in SHAPE_READERS:
-        return not step.domain and all(value is None or (value.is_shaped and value.dims is not None) for value in step.inputs)
+        return not step.domain and all(value is None or value.is_shaped for value in step.inputs)
     if step.domain or step.node.op_type not in OPERATORS or step.has_subgraph:
         return False
     if not all(value is None or value.is_known for value in step.inputs):

@@ -143,6 +143,11 @@ CONSTANTS = {
         """(float[1,3,4,4] x) => (float y) <int64[3] s = {1, 3, 16}> { v = Reshape(x, s) n = InstanceNormalization(v, g, b)
             y = Relu(n) }""", {"g": (3,), "b": (3,)}, 6, 0,
     ),
+    "a table that is added to features before regions are cut out": (
+        """(float[1,3,8,8] x, float[2,4] boxes, int64[2] images) => (float y) { c = Conv(x, w) r = Relu(c) a = Add(r, p)
+            g = RoiAlign <output_height = 2, output_width = 2> (a, boxes, images) f = Flatten(g) y = MatMul(f, v) }""",
+        {"w": (6, 3, 1, 1), "p": (1, 1, 8, 8), "v": (24, 5)}, 18 + 64 + 120, 0,
+    ),
     "an image that is prepared first": (
         "(float[1,3,8,8] x) => (float y) { a = Sub(x, mean) b = Div(a, std) y = Conv(b, w) }",
         {"mean": (1, 3, 1, 1), "std": (1, 3, 1, 1), "w": (2, 3, 1, 1)}, 6, 6,

@@ -57,7 +57,15 @@ def test_oracle(case: Case) -> None:
 
 
 DOWN = 5 * Work(compares=2 + 1)
+LEAVES_ALONE = {name: [0, 0] for name in TREES} | {
+    "nodes_treeids": [0, 1],
+    "nodes_modes": ["LEAF"] * 2,
+    "nodes_values": [0.0] * 2,
+}
 BY_HAND = [
+    # two trees of a leaf each: nothing is compared
+    (f"{ML}.TreeEnsembleRegressor", {**LEAVES_ALONE, **TARGETS, "target_treeids": [0, 1], "target_nodeids": [0, 0],
+     "target_ids": [0, 0], "target_weights": [1.0, 2.0], "opset": 3}, 5 * Work(adds=1)),
     (f"{ML}.TreeEnsembleRegressor", {**TREES, **TARGETS, "aggregate_function": "AVERAGE", "opset": 3},
      DOWN + 5 * Work(adds=1, divs=1)),
     (f"{ML}.TreeEnsembleRegressor", {**TREES, **TARGETS, "aggregate_function": "MAX", "opset": 3}, DOWN + 5 * Work(compares=1)),

@@ -147,6 +147,7 @@ ASSUMED = {
         {"audio": (FLOAT, ["b", "t"]), "mask": (FLOAT, ["b", "m", 80])},
         {"audio": [1, 16000], "mask": [1, 128, 80]},
     ),
+    "an image without channels": ({"x": (FLOAT, ["height", "width"])}, {"x": [224, 224]}),
     "an image with transparency": ({"x": (FLOAT, [None, None, None, 4])}, {"x": [1, 224, 224, 4]}),
     "the past of a series is no cache": ({"past_values": (FLOAT, ["b", "s", 3])}, {"past_values": [1, 128, 3]}),
     "an operand that no input has": ({"x": (FLOAT, ["batch", "encoder_sequence_length / 2", 8])}, {"x": [1, 64, 8]}),

@@ -12,7 +12,6 @@ from onnxcost import estimate
 from onnxcost.frontend.assumptions import OpenDims
 from onnxcost.frontend.dim_roles import ModelRoles
 from onnxcost.frontend.node_index import NodeIndex
-from onnxcost.frontend.role_sizes import ROLES
 from onnxcost.frontend.stored_graphs import read_graphs
 from tests.modeltext import model
 
@@ -40,34 +39,6 @@ SYMBOLS = {
 def test_a_name_says_what_a_dim_is(symbol: str, kind: str) -> None:
     """In an expression any other name is a length."""
     assert ModelRoles(NodeIndex(), []).role_of_symbol(symbol).kind == kind
-
-
-USUAL = {
-    "batch": 1, "channels": 3, "height": 224, "width": 224, "depth": 96, "video frames": 16, "tokens": 128, "frames": 128,
-    "past": 128, "samples": 16000, "chunk": 512, "features": 128, "heads": 8, "head size": 64, "page": 256,
-    "nodes": 32, "edges": 128,
-    "ends": 2, "points": 1024, "keypoints": 1024, "prompts": 2, "bins": 80, "patches": 256, "regions": 100, "classes": 80,
-    "signals": 1, "other": 1,
-}  # fmt: skip
-MULTIPLES = {
-    "height": 4, "width": 4, "depth": 8, "video frames": 4, "head size": 16, "chunk": 64, "points": 512, "nodes": 16,
-    "edges": 64, "samples": 32,
-}  # fmt: skip
-POWERS = ("tokens", "features", "heads", "other", "channels")
-BETWEEN = {3, 12}
-"""Channels and features of a color or a point, heads of a small Transformer."""
-
-
-@pytest.mark.parametrize("kind", ROLES)
-def test_the_sizes_that_are_tried(kind: str) -> None:
-    """The usual one first, none twice; those of images and sounds can be halved a few times."""
-    sizes = ROLES[kind].sizes
-    assert sizes[0] == USUAL[kind]
-    assert len(set(sizes)) == len(sizes)
-    assert all(size % MULTIPLES.get(kind, 1) == 0 for size in sizes)
-    assert min(sizes) >= (0 if kind == "past" else 1)
-    if kind in POWERS:
-        assert all(size & (size - 1) == 0 for size in set(sizes) - BETWEEN)
 
 
 def test_the_dims_of_a_cache_in_pages() -> None:

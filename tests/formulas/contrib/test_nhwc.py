@@ -56,6 +56,9 @@ BY_HAND: list[Row] = [
     # 2·2 places of 3 channels by 4·2·2 weights reach 4·4·4 outputs; each times its scale, rounded, two bounds; a·b/y once
     (f"{DOMAIN}.QLinearConvTranspose", [(1, 2, 2, 3), (), None, (3, 4, 2, 2), (), None, (), None], [(1, 4, 4, 4)],
      {"strides": (2, 2)}, Work(macs=12 * 16, accumulators=64, muls=64 + 1, compares=64 * 3, divs=1)),
+    # and a bias for each output
+    (f"{DOMAIN}.QLinearConvTranspose", [(1, 2, 2, 3), (), None, (3, 4, 2, 2), (), None, (), None, (4,)], [(1, 4, 4, 4)],
+     {"strides": (2, 2)}, Work(macs=12 * 16, accumulators=64, bias_adds=64, muls=64 + 1, compares=64 * 3, divs=1)),
 ]  # fmt: skip
 """Those of NODES are held against the standard operators."""
 
