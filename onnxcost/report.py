@@ -61,7 +61,7 @@ class CostReport(Result):
     @property
     def uncounted(self) -> tuple[Uncounted, ...]:
         """The nodes that were not counted, each with the reason."""
-        return tuple(cost for cost in self.costs if isinstance(cost, Uncounted))
+        return tuple([cost for cost in self.costs if isinstance(cost, Uncounted)]) if not self.whole.complete else ()
 
     @property
     def complete(self) -> bool:

@@ -206,7 +206,7 @@ def _uncounted(report: CostReport, screen: Screen) -> list[Line]:
 def kind_table(report: CostReport, view: View, screen: Screen, count: int = MOST_KINDS) -> Table:
     """The most expensive kinds of node: those with the same operator, shapes and cost are one row, ``Conv ×6``."""
     kinds = group_kinds(report, view)
-    most = sorted(kinds, key=lambda kind: -sum(cost.count(view.convention) for cost in kind))[:count]
+    most = sorted(kinds, key=lambda kind: -len(kind) * kind[0].count(view.convention))[:count]
     times = [sum(cost.node.repeat for cost in kind) for kind in most]
     labels = [
         kind[0].node.key + (f" {screen.glyphs.times}{exact(many)}" if many > 1 else "")
@@ -225,12 +225,13 @@ def kind_table(report: CostReport, view: View, screen: Screen, count: int = MOST
 def group_kinds(report: CostReport, view: View) -> list[list[Counted]]:
     """The counted nodes that do arithmetic, grouped by operator, shapes and cost; all nodes if none does any."""
 
-    def key_of(cost: Counted) -> tuple[object, ...]:
-        shapes = (tensor and tensor.dims for tensor in cost.node.inputs)
-        return (cost.node.key, *shapes, cost.dtype, cost.count(view.convention))
+    def key_of(pair: tuple[Counted, int]) -> tuple[object, ...]:
+        cost, count = pair
+        return (cost.node.key, *[tensor and tensor.dims for tensor in cost.node.inputs], cost.dtype, count)
 
-    working = [cost for cost in report.counted if cost.count(view.convention)]
-    return [*group_by(working or report.counted, key_of).values()]
+    pairs = [(cost, cost.count(view.convention)) for cost in report.counted]
+    alike = group_by([pair for pair in pairs if pair[1]] or pairs, key_of)
+    return [[cost for cost, _ in kind] for kind in alike.values()]
 
 
 OPERANDS: Field = (
