@@ -191,3 +191,22 @@ def test_the_working_set_where_a_shape_is_unknown() -> None:
     text = "(float[4] x) => (float y) { t = acme.Mine(x) u = Mul(t, k) y = Add(u, k) }"
     graph = graph_of(model(text, domains=', "acme" : 1', k=(3, 1)))
     assert footprint_of(graph, optimize(graph, blocked=False)) == 3 * 4
+
+
+CARRIED = """(float[1,4] x) => (float[1,4] y, float[4,4] r) <int64 count = {5}, bool yes = {1}> {
+    y, r = Loop (count, yes, x, w) <body = b (int64 i, bool c, float[1,4] a, float[4,4] k)
+        => (bool d, float[1,4] s, float[4,4] m)
+        { d = Identity(c) t = Transpose<perm = [1, 0]>(k) s = MatMul(a, t) m = Identity(k) }> }"""
+SEEN = """(float[1,4] x) => (float[1,4] y) <int64 count = {5}, bool yes = {1}> {
+    y = Loop (count, yes, x) <body = b (int64 i, bool c, float[1,4] a) => (bool d, float[1,4] s)
+        { d = Identity(c) t = Neg(w) s = MatMul(a, t) }> }"""
+
+
+@pytest.mark.parametrize(("text", "unfolded", "kept"), [(CARRIED, {"w"}, True), (SEEN, set(), False)])
+def test_what_a_loop_carries_is_no_constant(text: str, unfolded: set[str], kept: bool) -> None:
+    """A body's input is a value for onnxruntime, whatever it holds; what the body sees around it may be a constant."""
+    graph = graph_of(model(text, opset=18, w=(4, 4)))
+    assert graph.unfolded == unfolded
+    steps = [step for step in optimize(graph, blocked=False) if step.node.repeat == 5]
+    parts = [part.op_type for step in steps for part in (step.node, *step.absorbed)]
+    assert ("Transpose" in parts or "Neg" in parts) == kept
