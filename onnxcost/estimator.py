@@ -295,9 +295,8 @@ def _open_shapes(graph: Graph, costs: Sequence[NodeCost]) -> list[Caveat]:
     hints = {_decided_by(tensor, graph.inputs, graph.uses, "N") for tensor in steering} - {""}
     if len(hints) != 1:
         return []
-    first = f"'{unknown[0].name}' ({unknown[0].op_type})"
-    text = f"{len(unknown)} nodes, starting at {first}, have shapes that depend on the value of an input; {hints.pop()} sets it"
-    return [Caveat("note", text)]
+    which = f"{len(unknown)} {'node' if len(unknown) == 1 else 'nodes'}, starting at '{unknown[0].name}' ({unknown[0].op_type})"
+    return [Caveat("note", f"the shapes of {which}, depend on the value of an input; {hints.pop()} sets it")]
 
 
 def _bounds(costs: Sequence[NodeCost]) -> list[Caveat]:
