@@ -143,7 +143,7 @@ def _list_computing(costs: Iterable[Counted], values: _Values) -> Iterator[Count
     for cost in costs:
         node = cost.node
         is_folded = all(tensor is None or tensor.is_constant for tensor in node.outputs)
-        if node.inputs and node.key in _CARRYING | (_UNCHANGED if is_folded else set()):
+        if node.input(0) is not None and node.key in _CARRYING | (_UNCHANGED if is_folded else set()):
             values.carriers[node.out.name] = values.find_carrier(node.x)
             values.sources[node.out.name] = values.find_stored(node.x)
         elif not is_folded and node.key not in CONTROL_FLOW:

@@ -3,8 +3,11 @@ from __future__ import annotations
 import pytest
 
 import onnxcost
+from onnxcost.estimator import count_graph
+from onnxcost.formulas import FORMULAS
 from onnxcost.hardware.workload import demand_of
 from onnxcost.report import CostReport
+from tests.graphs import graph, node, tensor
 from tests.hardware.machines import report
 from tests.modeltext import model
 
@@ -118,3 +121,10 @@ def test_the_same_report_is_gone_through_once() -> None:
 def test_a_sequence_whose_tensors_have_no_known_shape_moves_no_bytes() -> None:
     text = "(float[2,4] x) => (float[2,4] y, seq(float) t) { y = Relu(x) u = local.Unknown(x) t = SequenceConstruct(x, u) }"
     assert demand_of(onnxcost.estimate(model(text, domains=', "local" : 1'))).ends == 2 * 32
+
+
+@pytest.mark.parametrize("operator", ["Identity", "Reshape", "Cast"])
+def test_a_node_without_its_input_passes_nothing_on(operator: str) -> None:
+    x, made, y = tensor("x", 4), tensor("a", 4), tensor("y", 4)
+    read = graph([x], [y], node(operator, [None, x], [made]), node("Softmax", [x], [y]))
+    assert demand_of(count_graph(read, FORMULAS)).steps[-1].node.op_type == "Softmax"
