@@ -143,9 +143,10 @@ def _list_computing(costs: Iterable[Counted], values: _Values) -> Iterator[Count
     for cost in costs:
         node = cost.node
         is_folded = all(tensor is None or tensor.is_constant for tensor in node.outputs)
-        if node.input(0) is not None and node.key in _CARRYING | (_UNCHANGED if is_folded else set()):
-            values.carriers[node.out.name] = values.find_carrier(node.x)
-            values.sources[node.out.name] = values.find_stored(node.x)
+        if node.inputs and node.key in _CARRYING | (_UNCHANGED if is_folded else set()):
+            if node.input(0) is not None:
+                values.carriers[node.out.name] = values.find_carrier(node.x)
+                values.sources[node.out.name] = values.find_stored(node.x)
         elif not is_folded and node.key not in CONTROL_FLOW:
             made = (tensor for tensor in node.outputs if tensor is not None)
             if not all(tensor.dtype in ("int32", "int64") and tensor.is_shaped and tensor.size <= _FEW for tensor in made):
