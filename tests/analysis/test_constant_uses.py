@@ -148,6 +148,10 @@ CONSTANTS = {
             g = RoiAlign <output_height = 2, output_width = 2> (a, boxes, images) f = Flatten(g) y = MatMul(f, v) }""",
         {"w": (6, 3, 1, 1), "p": (1, 1, 8, 8), "v": (24, 5)}, 18 + 64 + 120, 0,
     ),
+    "an image that is multiplied first": (
+        "(float[1,3,8,8] x) => (float y) { a = Mul(scale, x) y = Conv(a, w) }",
+        {"scale": (1, 3, 1, 1), "w": (2, 3, 1, 1)}, 6, 3,
+    ),
     "an image that is prepared first": (
         "(float[1,3,8,8] x) => (float y) { a = Sub(x, mean) b = Div(a, std) y = Conv(b, w) }",
         {"mean": (1, 3, 1, 1), "std": (1, 3, 1, 1), "w": (2, 3, 1, 1)}, 6, 6,

@@ -273,6 +273,24 @@ def test_what_an_image_becomes_decides_its_size(output: str, channels: int, side
     assert estimate(model(text, w=(3, channels, 3, 3))).graph.inputs[0].dims == (1, 3, side, side)
 
 
+@pytest.mark.parametrize(
+    ("nodes", "side"),
+    [
+        ("s = Concat<axis = 0>(one, sides) t = Reshape(p, s)", 224),
+        ("k = Constant<value = float {2}>() t = Mul(p, k)", 224),
+        ("k = ReduceMean<keepdims = 0>(x) t = Mul(p, k)", 512),
+        ("t = Conv(x, v)", 512),
+    ],
+    ids=["reshaped", "scaled", "scaled by what is made", "features"],
+)
+def test_a_table_that_is_enlarged_makes_no_map(nodes: str, side: int) -> None:
+    text = f"""(float[1,3,h,v] x) => (float[1,4,p,q] y) <int64[2] one = {{1, 1}}, int64[2] sides = {{16, 16}},
+        float[4] twice = {{1, 1, 2, 2}}> {{ {nodes} e = Resize<mode = "linear">(t, , twice) m = ReduceMean<keepdims = 0>(e)
+        c = Conv(x, w) y = Add(c, m) }}"""
+    made = model(text, w=(4, 3, 1, 1), v=(4, 3, 1, 1), p=(1, 1, 16, 16))
+    assert estimate(made).graph.inputs[0].dims == (1, 3, side, side)
+
+
 def test_a_map_of_classes_by_its_declared_channels() -> None:
     """What is behind the convolution may have other channels."""
     text = """(float[1,3,h,v] x) => (float[1,4,p,q] y) <int64[4] i = {0, 1, 2, 3}> {

@@ -47,6 +47,13 @@ def test_the_standard_operators_have_two_names_of_their_domain(domains: tuple[st
     assert (report.flops, [each.node.key for each in report.costs]) == (6, ["Relu", "Relu"])
 
 
+def test_a_function_of_another_opset_that_uses_another_domain() -> None:
+    function = '<domain: "f", opset_import: ["" : 16, "own" : 1]> layer (x) => (y) { t = Relu(x) y = own.Unknown(t) }'
+    made = model("(float[1, 3] x) => (float y) { y = f.layer(x) }", functions=function, domains=', "f" : 1, "own" : 1')
+    report = estimate(made)
+    assert ([each.node.key for each in report.costs], report.flops) == (["Relu", "own.Unknown"], 3)
+
+
 @pytest.mark.parametrize(("version", "is_read"), [(-1, False), (0, True), (INT32_MAX, True), (INT32_MAX + 1, False)])
 def test_versions_of_another_domain(version: int, is_read: bool) -> None:
     made = model("(float[1, 3] x) => (float[1, 3] y) { y = Relu(x) }", domains=', "com.example" : 1')
