@@ -48,9 +48,9 @@ def test_the_standard_operators_have_two_names_of_their_domain(domains: tuple[st
 
 
 def test_a_function_of_another_opset_that_uses_another_domain() -> None:
-    function = '<domain: "f", opset_import: ["" : 16, "own" : 1]> layer (x) => (y) { t = Relu(x) y = own.Unknown(t) }'
-    made = model("(float[1, 3] x) => (float y) { y = f.layer(x) }", functions=function, domains=', "f" : 1, "own" : 1')
-    report = estimate(made)
+    function = '<domain: "f", opset_import: ["" : 16, "own" : 1]> layer (x) => (y) { y = own.Unknown(x) }'
+    text, domains = "(float[1, 3] x) => (float y) { t = Relu(x) y = f.layer(t) }", ', "f" : 1, "own" : 1'
+    report = estimate(model(text, functions=function, domains=domains))
     assert ([each.node.key for each in report.costs], report.flops) == (["Relu", "own.Unknown"], 3)
 
 
