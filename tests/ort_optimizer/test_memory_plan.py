@@ -14,10 +14,11 @@ import pytest
 
 import onnxcost
 from onnxcost.errors import UnknownShape
-from onnxcost.graph import Graph, Tensor
+from onnxcost.graph import Graph, Node, Tensor
 from onnxcost.ort_optimizer.memory_plan import (
     IN_PLACE,
     Buffer,
+    _kind,
     buffers_of,
     footprint_of,
     footprints_of,
@@ -168,6 +169,20 @@ def test_an_absent_bias_changes_nothing() -> None:
     kernel = weight("k", 8, 16, 1, 1)
     plans = [plan_memory(graph([IMAGE], [THIN], node("Conv", [IMAGE, kernel, *absent], [THIN]))) for absent in ([], [None])]
     assert plans[0].curve == plans[1].curve
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [
+        (node("Reorder", [IMAGE], [IMAGE], channels_last=1), (1, 4, 4, 16, 32)),
+        (node("Reorder", [THIN], [THIN], channels_last=1), (1, 4, 4, 8, 32)),
+        (node("Reorder", [IMAGE], [IMAGE]), (1, 16, 4, 4, 32)),
+        (node("MatMul", [H1, weight("w", 64, 64)], [H2], channels_last=1), (1, 64, 32)),
+    ],
+)
+def test_values_of_equal_dims_as_they_lie_can_share_a_buffer(made: Node, kind: tuple[int, ...]) -> None:
+    """The dims in the order of memory, and the bits of an element."""
+    assert _kind(graph([IMAGE], [made.out], made), made, made.out) == kind
 
 
 def test_without_blocks_nothing_is_padded() -> None:
