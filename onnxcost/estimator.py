@@ -256,9 +256,9 @@ def _resolve_branches(
     return resolved
 
 
-def _decided_by(condition: Tensor | None, inputs: Sequence[Tensor], uses: DefUse, value: str = "1") -> str:
+def _decided_by(condition: Tensor | None, inputs: Sequence[Tensor], uses: DefUse, value: str = "1", most: int = 1) -> str:
     """``--value NAME=VALUE`` of the one input of the model that a condition or a shape is computed from, with the value that it
-    is compared with, if any; "" if there is no such input.
+    is compared with, if any; "" if there is no such input, or if it has more than ``most`` elements.
     """
     known = {tensor.name: tensor for tensor in inputs}
     found: set[str] = set()
@@ -279,7 +279,7 @@ def _decided_by(condition: Tensor | None, inputs: Sequence[Tensor], uses: DefUse
         return ""
     (name,) = found
     size = known[name].size if known[name].is_shaped else 0
-    return option_text("--value", name, ",".join([value] * size)) if 1 <= size <= _MOST_VALUES else ""
+    return option_text("--value", name, ",".join([value] * size)) if 1 <= size <= most else ""
 
 
 _MOST_VALUES = 8
@@ -292,7 +292,7 @@ def _open_shapes(graph: Graph, costs: Sequence[NodeCost]) -> list[Caveat]:
     if not unknown:
         return []
     steering = [tensor for place, tensor in enumerate(unknown[0].inputs) if role_of(unknown[0], place).name == "shape"]
-    hints = {_decided_by(tensor, graph.inputs, graph.uses, "N") for tensor in steering} - {""}
+    hints = {_decided_by(tensor, graph.inputs, graph.uses, "N", _MOST_VALUES) for tensor in steering} - {""}
     if len(hints) != 1:
         return []
     which = f"{len(unknown)} {'node' if len(unknown) == 1 else 'nodes'}, starting at '{unknown[0].name}' ({unknown[0].op_type})"
