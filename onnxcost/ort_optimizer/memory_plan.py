@@ -149,7 +149,8 @@ def footprints_of(graph: Graph, steps: Sequence[FusedNode]) -> list[float]:
         if owner:
             made = [tensor for tensor in step.node.outputs if tensor is not None and tensor.is_shaped]
             sizes[owner].update((tensor.name, tensor.nbytes) for tensor in (*constants_of(step.node), *made))
-    return [min(float(sum(sizes[owner].values())), whole) if owner else whole for owner in owners]
+    bodies = {name: min(float(sum(held.values())), whole) for name, held in sizes.items()}
+    return [bodies.get(owner, whole) for owner in owners]
 
 
 @dataclass(slots=True, order=True)
